@@ -1,0 +1,1 @@
+"""Everything that touches the world: settings, event store, SMTP, senders, daemon, command line."""

@@ -1,0 +1,1 @@
+"""Tests: given events, when a command, then events."""
