@@ -232,9 +232,10 @@ class SendingCalendar:
         """The openings of [start, end), still cut at UTC midnight, so that the first costs no look beyond it."""
         first = start.date()
         for n in range((end.date() - first).days + 1):
-            for opens, closes in self._intervals(first + timedelta(days=n)):
-                if closes > start and opens < end:
-                    yield max(opens, start), min(closes, end)
+            for opening in self._intervals(first + timedelta(days=n)):
+                opens, closes = max(opening[0], start), min(opening[1], end)
+                if opens < closes:
+                    yield opens, closes
 
     def _work_out(self, day: date) -> tuple[Interval, ...]:
         """The open intervals of one UTC day. No offset reaches 24 hours, so three local dates can touch it."""

@@ -1,0 +1,349 @@
+"""A campaign: what its events add up to. `evolve` is the only thing that changes it, after the events were saved.
+
+Its life: a draft takes leads; started, it mails them one lock at a time; paused and resumed at will; completed when
+nobody waits any more; cancelled for good. A lead waits (queued), is locked, and ends as sent, failed or skipped;
+where nobody knows, it is in doubt until evidence or a person settles it. New leads reopen a completed campaign.
+
+The state answers "who is next?" without a walk over the leads (see `leads`), and never looks at a clock.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from domain import events as e
+from domain.calendar import Schedule, SendingCalendar, calendar_of
+from domain.counting import MailCount
+from domain.errors import UnknownEvent
+from domain.leads import LeadNumbers, LeadState, Line, Retry, Roll
+from domain.rules import Limits
+
+REFUSED_RECIPIENT = "rcpt"
+"""The phase in which a server was told a recipient: from there on the attempt counts for the pace."""
+
+
+class Status(StrEnum):
+    """Where a campaign is in its life."""
+
+    DRAFT = "draft"
+    RUNNING = "running"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+
+
+class AttemptState(StrEnum):
+    """Where an attempt is that may still be answered: facts that come late change only their own attempt."""
+
+    LOCKED = "locked"
+    IN_DOUBT = "in doubt"
+    RESOLVED_SENT = "resolved sent"
+    RESOLVED_NOT_SENT = "resolved not sent"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A lock and what is known of it. `locked_at` is UTC."""
+
+    position: int
+    lead_id: int
+    attempt: int
+    token: str
+    sender: e.Sender
+    epoch: int
+    runner: str
+    mailbox: str
+    locked_at: datetime
+    state: AttemptState = AttemptState.LOCKED
+
+
+class Campaign:
+    """The state of one campaign. Read its attributes; change it only through `evolve`."""
+
+    name: str
+    owner: e.Sender
+    mailbox: str
+    schedule: Schedule
+    limits: Limits
+    message_id_domain: str
+    content_digest: str
+
+    def __init__(self, stream: str) -> None:
+        self.stream = stream
+        self.version = 0
+        self.epoch = 1
+        self.status: Status | None = None
+        self.content_version = 1
+        self.started_at: datetime | None = None
+        self.last_mail_at: datetime | None = None
+        self.roll = Roll()
+        self.numbers = LeadNumbers()
+        self.arrivals = Line()
+        self.by_priority: dict[int, Line] = {}
+        self.retries: list[Retry] = []
+        self.retry_of: dict[int, Retry] = {}
+        self.attempts: dict[int, int] = {}
+        self.attempts_forgiven: dict[int, int] = {}
+        self.revisions: dict[int, int] = {}
+        self.open: dict[str, Attempt] = {}
+        self.accepted_late: set[int] = set()
+        self.mails = MailCount()
+
+    @property
+    def exists(self) -> bool:
+        """Has it been created?"""
+        return self.status is not None
+
+    @property
+    def calendar(self) -> SendingCalendar:
+        """When it may send."""
+        return calendar_of(self.schedule)
+
+    def is_fresh(self, position: int) -> bool:
+        """Does this lead wait for its first attempt?"""
+        return self.roll.state(position) is LeadState.QUEUED and position not in self.retry_of
+
+    def is_fresh_for_v1(self, position: int) -> bool:
+        """The same, and in a status that V1 sends from."""
+        return self.is_fresh(position) and self.roll.v1_picks(position)
+
+    def next_retry(self) -> Retry | None:
+        """The lead whose back-off ends first."""
+        while self.retries and self.retry_of.get(self.retries[0].position) is not self.retries[0]:
+            heapq.heappop(self.retries)
+        return self.retries[0] if self.retries else None
+
+    def next_fresh(self) -> int | None:
+        """The first lead that waits for its first attempt: lowest priority number, then position."""
+        for priority in sorted(self.by_priority):
+            if (position := self.by_priority[priority].first(self.is_fresh)) is not None:
+                return position
+        return None
+
+    def next_arrival(self) -> int | None:
+        """V1's first fresh lead: oldest first, whatever its priority."""
+        return self.arrivals.first(self.is_fresh_for_v1)
+
+    def next_attempt(self, position: int) -> int:
+        """The number of this lead's next attempt, 1-based."""
+        return self.attempts.get(position, 0) + 1
+
+    def attempts_spent(self, position: int) -> int:
+        """Attempts that count against the limit: those since a person last gave the lead another chance."""
+        return self.attempts.get(position, 0) - self.attempts_forgiven.get(position, 0)
+
+    def revision(self, position: int) -> int:
+        """The revision of this lead's contact that is in force."""
+        return self.revisions.get(position, 0)
+
+    def priority(self, position: int) -> int:
+        """The priority this lead was queued with."""
+        return next(number for number, line in self.by_priority.items() if position in line)
+
+    def unanswered(self, position: int) -> list[Attempt]:
+        """This lead's attempts whose outcome nobody knows yet: at most a handful."""
+        states = (AttemptState.LOCKED, AttemptState.IN_DOUBT)
+        return [attempt for attempt in self.open.values() if attempt.position == position and attempt.state in states]
+
+    def settle(self, position: int, state: LeadState, status: e.V1Status) -> None:
+        """End this lead's waiting; one that was accepted after all counts as sent."""
+        if position in self.accepted_late:
+            state, status = LeadState.SENT, "sent"
+        self.roll.move(position, state, status)
+        self.retry_of.pop(position, None)
+
+    def wait_again(self, position: int, due_at: datetime) -> None:
+        """Back into the queue, unless the campaign is over or the lead was accepted after all."""
+        if position in self.accepted_late or self.status is Status.CANCELLED:
+            return self.settle(position, LeadState.SKIPPED, "failed")
+        self.roll.move(position, LeadState.QUEUED, "queued")
+        retry = Retry(due_at, self.priority(position), position)
+        self.retry_of[position] = retry
+        heapq.heappush(self.retries, retry)
+        return self.reopen()
+
+    def reopen(self) -> None:
+        """Somebody waits again."""
+        if self.status is Status.COMPLETED:
+            self.status = Status.RUNNING
+
+    @property
+    def waiting(self) -> int:
+        """Leads that wait or are being mailed."""
+        return self.roll.counts[LeadState.QUEUED] + self.roll.counts[LeadState.LOCKED]
+
+
+def evolve(campaign: Campaign, event: e.Event) -> None:
+    """Apply one saved event. Raises `UnknownEvent` for one that is none of a campaign's."""
+    try:
+        apply = _EVOLVE[type(event)]
+    except KeyError:
+        raise UnknownEvent(f"{type(event).__name__} is no event of a campaign ({campaign.stream})") from None
+    apply(campaign, event)
+    campaign.version = event.originator_version
+
+
+def _created(campaign: Campaign, event: e.CampaignCreated) -> None:
+    campaign.name, campaign.owner, campaign.mailbox = event.name, event.owner, event.mailbox
+    campaign.schedule, campaign.limits = event.schedule, event.limits
+    campaign.message_id_domain, campaign.content_digest = event.message_id_domain, event.content_digest
+    campaign.status = Status.DRAFT
+
+
+def _content_changed(campaign: Campaign, event: e.ContentChanged) -> None:
+    campaign.content_version, campaign.content_digest = event.content_version, event.content_digest
+
+
+def _schedule_changed(campaign: Campaign, event: e.ScheduleChanged) -> None:
+    campaign.schedule = event.schedule
+
+
+def _limits_changed(campaign: Campaign, event: e.LimitsChanged) -> None:
+    campaign.limits = event.limits
+
+
+def _mailbox_assigned(campaign: Campaign, event: e.MailboxAssigned) -> None:
+    campaign.mailbox = event.mailbox
+
+
+def _started(campaign: Campaign, event: e.CampaignStarted) -> None:
+    campaign.status, campaign.started_at = Status.RUNNING, event.recorded_at
+
+
+def _paused(campaign: Campaign, _event: e.CampaignPaused) -> None:
+    campaign.status = Status.PAUSED
+
+
+def _resumed(campaign: Campaign, _event: e.CampaignResumed) -> None:
+    campaign.status = Status.RUNNING
+
+
+def _cancelled(campaign: Campaign, _event: e.CampaignCancelled) -> None:
+    campaign.status = Status.CANCELLED
+    campaign.roll.skip_all_queued()
+    campaign.retry_of.clear()
+
+
+def _completed(campaign: Campaign, _event: e.CampaignCompleted) -> None:
+    campaign.status = Status.COMPLETED
+
+
+def _queued(campaign: Campaign, event: e.EmailQueued) -> None:
+    position = event.position
+    campaign.roll.append(event.v1_status)
+    campaign.numbers.append(event.lead_id)
+    campaign.arrivals.append(position)
+    campaign.by_priority.setdefault(event.priority, Line()).append(position)
+    campaign.reopen()
+
+
+def _contact_changed(campaign: Campaign, event: e.ContactChanged) -> None:
+    campaign.revisions[event.position] = event.revision
+
+
+def _skipped(campaign: Campaign, event: e.EmailSkipped) -> None:
+    campaign.roll.move(event.position, LeadState.SKIPPED, campaign.roll.v1_status(event.position))
+    campaign.retry_of.pop(event.position, None)
+
+
+def _requeued(campaign: Campaign, event: e.EmailRequeued) -> None:
+    campaign.attempts_forgiven[event.position] = campaign.attempts.get(event.position, 0)
+    campaign.wait_again(event.position, event.recorded_at)
+
+
+def _locked(campaign: Campaign, event: e.EmailLocked) -> None:
+    position = event.position
+    campaign.roll.move(position, LeadState.LOCKED, "sending")
+    campaign.retry_of.pop(position, None)
+    campaign.attempts[position] = event.attempt
+    campaign.last_mail_at = event.recorded_at
+    campaign.mails.add(event.recorded_at)
+    campaign.open[event.token] = Attempt(
+        position,
+        event.lead_id,
+        event.attempt,
+        event.token,
+        event.sender,
+        event.epoch,
+        event.runner,
+        event.mailbox,
+        event.recorded_at,
+    )
+
+
+def _sent(campaign: Campaign, event: e.EmailSent) -> None:
+    campaign.open.pop(event.token, None)
+    position = event.position
+    if other := campaign.unanswered(position):
+        campaign.accepted_late.add(position)  # whatever the other attempt's outcome, this lead was mailed
+        if any(attempt.state is AttemptState.LOCKED for attempt in other):
+            return
+    campaign.roll.move(position, LeadState.SENT, "sent")
+    campaign.retry_of.pop(position, None)
+    campaign.attempts.pop(position, None)
+
+
+def _failed(campaign: Campaign, event: e.EmailFailed) -> None:
+    position = event.position
+    if event.token is not None:
+        campaign.open.pop(event.token, None)
+        if campaign.attempts.get(position) != event.attempt:
+            return  # late truth of an older attempt: the lead's own state is a newer attempt's
+    else:
+        campaign.attempts[position] = event.attempt
+        if event.phase == REFUSED_RECIPIENT:
+            campaign.last_mail_at = event.recorded_at
+    if event.next_attempt_at is None:
+        campaign.settle(position, LeadState.FAILED, "failed")
+    else:
+        campaign.wait_again(position, event.next_attempt_at)
+
+
+def _in_doubt(campaign: Campaign, event: e.EmailInDoubt) -> None:
+    campaign.open[event.token] = replace(campaign.open[event.token], state=AttemptState.IN_DOUBT)
+    campaign.roll.move(event.position, LeadState.IN_DOUBT, "sending")
+
+
+def _resolved(campaign: Campaign, event: e.InDoubtResolved) -> None:
+    sent = event.outcome == "sent"
+    state = AttemptState.RESOLVED_SENT if sent else AttemptState.RESOLVED_NOT_SENT
+    campaign.open[event.token] = replace(campaign.open[event.token], state=state)
+    if campaign.attempts.get(event.position) != event.attempt:
+        return
+    if sent:
+        campaign.roll.move(event.position, LeadState.SENT, "sent")
+    else:
+        campaign.wait_again(event.position, event.recorded_at)
+
+
+def _duplicate(_campaign: Campaign, _event: e.DuplicateDetected) -> None:
+    """An alarm: it changes nothing of what may happen next."""
+
+
+_EVOLVE: dict[type[e.Event], Callable[[Campaign, Any], None]] = {
+    e.CampaignCreated: _created,
+    e.ContentChanged: _content_changed,
+    e.ScheduleChanged: _schedule_changed,
+    e.LimitsChanged: _limits_changed,
+    e.MailboxAssigned: _mailbox_assigned,
+    e.CampaignStarted: _started,
+    e.CampaignPaused: _paused,
+    e.CampaignResumed: _resumed,
+    e.CampaignCancelled: _cancelled,
+    e.CampaignCompleted: _completed,
+    e.EmailQueued: _queued,
+    e.ContactChanged: _contact_changed,
+    e.EmailSkipped: _skipped,
+    e.EmailRequeued: _requeued,
+    e.EmailLocked: _locked,
+    e.EmailSent: _sent,
+    e.EmailFailed: _failed,
+    e.EmailInDoubt: _in_doubt,
+    e.InDoubtResolved: _resolved,
+    e.DuplicateDetected: _duplicate,
+}

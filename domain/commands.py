@@ -1,0 +1,360 @@
+"""The commands of a campaign: `(state, command, now) -> events`, or `CommandRefused`. Pure, and nothing is changed.
+Intentions are fenced by owner and epoch; facts never are, and change only the attempt whose token they name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from domain import events as e
+from domain.calendar import Schedule
+from domain.campaign import Attempt, AttemptState, Campaign, Status
+from domain.emitting import Draft
+from domain.errors import CommandRefused
+from domain.gate import holds_for_sender
+from domain.leads import LeadState
+from domain.policies import retry_after, retry_at
+from domain.rules import Limits, LockRefused, Rule, Wait
+
+
+@dataclass(frozen=True, slots=True)
+class NewLead:
+    """A lead to queue: its number, priority (lower goes first) and contact commitment."""
+
+    lead_id: int
+    commitment: str
+    priority: int = 999
+    v1_status: e.V1Status = "queued"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A definite failure: in which phase of the dialogue, with which reply, and whether trying again can help."""
+
+    phase: str
+    permanent: bool
+    code: int | None = None
+    enhanced: str | None = None
+
+
+def create(
+    campaign: Campaign,
+    *,
+    name: str,
+    owner: e.Sender,
+    mailbox: str,
+    content_digest: str,
+    schedule: Schedule,
+    limits: Limits,
+    message_id_domain: str,
+    actor: str,
+    now: datetime,
+) -> list[e.Event]:
+    """A new campaign, as a draft."""
+    if campaign.exists:
+        raise CommandRefused(f"{campaign.stream} exists already.")
+    draft = Draft(campaign.stream, campaign.version, now)
+    draft.add(
+        e.CampaignCreated,
+        name=name,
+        owner=owner,
+        mailbox=mailbox,
+        content_digest=content_digest,
+        schedule=schedule,
+        limits=limits,
+        message_id_domain=message_id_domain,
+        actor=actor,
+    )
+    return draft.events
+
+
+def edit(
+    campaign: Campaign,
+    *,
+    actor: str,
+    now: datetime,
+    content_digest: str | None = None,
+    schedule: Schedule | None = None,
+    limits: Limits | None = None,
+    mailbox: str | None = None,
+) -> list[e.Event]:
+    """New settings; what is left out or is the same as before stays, and is no event."""
+    _must_exist(campaign)
+    if campaign.status is Status.CANCELLED:
+        raise CommandRefused(f"{campaign.stream} is cancelled: its settings are history.")
+    draft = Draft(campaign.stream, campaign.version, now)
+    if content_digest is not None and content_digest != campaign.content_digest:
+        version = campaign.content_version + 1
+        draft.add(e.ContentChanged, content_version=version, content_digest=content_digest, actor=actor)
+    if schedule is not None and schedule != campaign.schedule:
+        draft.add(e.ScheduleChanged, schedule=schedule, actor=actor)
+    if limits is not None and limits != campaign.limits:
+        draft.add(e.LimitsChanged, limits=limits, actor=actor)
+    if mailbox is not None and mailbox != campaign.mailbox:
+        draft.add(e.MailboxAssigned, mailbox=mailbox, actor=actor)
+    return draft.events
+
+
+def start(campaign: Campaign, *, actor: str, reason: str | None, now: datetime) -> list[e.Event]:
+    """A draft begins to send."""
+    _must_be(campaign, Status.DRAFT, verb="started")
+    if not len(campaign.roll):
+        raise CommandRefused(f"{campaign.stream} has no leads; import some with `sendledger leads import`.")
+    draft = Draft(campaign.stream, campaign.version, now)
+    draft.add(e.CampaignStarted, actor=actor, reason=reason)
+    if not campaign.waiting:
+        draft.add(e.CampaignCompleted)
+    return draft.events
+
+
+def pause(campaign: Campaign, *, actor: str, reason: str | None, now: datetime) -> list[e.Event]:
+    """No further lock until it is resumed."""
+    _must_be(campaign, Status.RUNNING, verb="paused")
+    draft = Draft(campaign.stream, campaign.version, now)
+    draft.add(e.CampaignPaused, actor=actor, reason=reason)
+    return draft.events
+
+
+def resume(campaign: Campaign, *, actor: str, reason: str | None, now: datetime) -> list[e.Event]:
+    """A paused campaign goes on."""
+    _must_be(campaign, Status.PAUSED, verb="resumed")
+    draft = Draft(campaign.stream, campaign.version, now)
+    draft.add(e.CampaignResumed, actor=actor, reason=reason)
+    if not campaign.waiting:
+        draft.add(e.CampaignCompleted)
+    return draft.events
+
+
+def cancel(campaign: Campaign, *, actor: str, reason: str | None, now: datetime) -> list[e.Event]:
+    """Everybody who waits is skipped, for good."""
+    _must_be(campaign, Status.DRAFT, Status.RUNNING, Status.PAUSED, verb="cancelled")
+    draft = Draft(campaign.stream, campaign.version, now)
+    draft.add(e.CampaignCancelled, actor=actor, reason=reason)
+    return draft.events
+
+
+def queue(campaign: Campaign, leads: Iterable[NewLead], *, now: datetime) -> list[e.Event]:
+    """More leads wait; positions follow the last one's."""
+    _must_exist(campaign)
+    if campaign.status is Status.CANCELLED:
+        raise CommandRefused(f"{campaign.stream} is cancelled: it takes no more leads.")
+    draft = Draft(campaign.stream, campaign.version, now)
+    for position, lead in enumerate(leads, start=len(campaign.roll)):
+        draft.add(
+            e.EmailQueued,
+            position=position,
+            lead_id=lead.lead_id,
+            priority=lead.priority,
+            commitment=lead.commitment,
+            v1_status=lead.v1_status,
+        )
+    return draft.events
+
+
+def change_contacts(campaign: Campaign, commitments: dict[int, str], *, now: datetime) -> list[e.Event]:
+    """New data of waiting leads, by position. A lead that no longer waits is left out: its mail is history."""
+    draft = Draft(campaign.stream, campaign.version, now)
+    for position, commitment in commitments.items():
+        if campaign.roll.state(position) is LeadState.QUEUED:
+            draft.add(
+                e.ContactChanged,
+                position=position,
+                lead_id=campaign.numbers.lead_id(position),
+                revision=campaign.revision(position) + 1,
+                commitment=commitment,
+            )
+    return draft.events
+
+
+def skip(campaign: Campaign, positions: Iterable[int], reason: e.SkipReason, *, now: datetime) -> list[e.Event]:
+    """These leads get no mail, where they still wait."""
+    draft = Draft(campaign.stream, campaign.version, now)
+    skipped = 0
+    for position in positions:
+        if campaign.roll.state(position) is LeadState.QUEUED:
+            lead_id = campaign.numbers.lead_id(position)
+            draft.add(e.EmailSkipped, position=position, lead_id=lead_id, reason=reason)
+            skipped += 1
+    _complete(campaign, draft, leaving=skipped)
+    return draft.events
+
+
+def requeue_failed(
+    campaign: Campaign, positions: Iterable[int], *, reason: str, actor: str, now: datetime
+) -> list[e.Event]:
+    """Another chance for leads that definitely failed. Refused for any other, and in a campaign that is over."""
+    _must_be(campaign, Status.RUNNING, Status.PAUSED, Status.COMPLETED, verb="retried")
+    draft = Draft(campaign.stream, campaign.version, now)
+    for position in positions:
+        lead_id = campaign.numbers.lead_id(position)
+        if campaign.roll.state(position) is not LeadState.FAILED:
+            raise CommandRefused(
+                f"lead {lead_id} of {campaign.stream} is {campaign.roll.state(position).label}: "
+                "only a definite failure can be tried again."
+            )
+        draft.add(e.EmailRequeued, position=position, lead_id=lead_id, reason=reason, actor=actor)
+    return draft.events
+
+
+def fail_before_lock(
+    campaign: Campaign,
+    position: int,
+    failure: Failure,
+    *,
+    sender: e.Sender,
+    epoch: int,
+    runner: str,
+    mailbox: str,
+    now: datetime,
+) -> list[e.Event]:
+    """A definite failure before any lock, through the same fence as a lock: owner, epoch, running, still queued."""
+    refusal = holds_for_sender(campaign, sender, epoch)
+    if refusal is None and campaign.status is not Status.RUNNING:
+        refusal = Wait(Rule.PAUSED, note=str(campaign.status))
+    if refusal is None and campaign.roll.state(position) is not LeadState.QUEUED:
+        refusal = Wait(Rule.LEAD, note=campaign.roll.state(position).label)
+    if refusal is not None:
+        raise LockRefused(refusal)
+    again = None if failure.permanent else retry_at(sender, campaign, position, e.stamped(now))
+    draft = Draft(campaign.stream, campaign.version, now)
+    draft.add(
+        e.EmailFailed,
+        position=position,
+        lead_id=campaign.numbers.lead_id(position),
+        attempt=campaign.next_attempt(position),
+        sender=sender,
+        epoch=epoch,
+        runner=runner,
+        mailbox=mailbox,
+        phase=failure.phase,
+        code=failure.code,
+        enhanced=failure.enhanced,
+        permanent=failure.permanent,
+        next_attempt_at=again,
+    )
+    _complete(campaign, draft, leaving=1 if again is None else 0)
+    return draft.events
+
+
+def record_sent(
+    campaign: Campaign,
+    token: str,
+    *,
+    code: int,
+    enhanced: str | None,
+    queue_id: str | None,
+    now: datetime,
+    occurred_at: datetime | None = None,
+) -> list[e.Event]:
+    """The server accepted this attempt's mail. A second acceptance of one lead is an alarm. Nothing if known."""
+    attempt = campaign.open.get(token)
+    if attempt is None:
+        return []
+    draft = Draft(campaign.stream, campaign.version, now)
+    sent = draft.add(
+        e.EmailSent,
+        occurred_at=e.stamped(occurred_at) if occurred_at else None,
+        token=token,
+        code=code,
+        enhanced=enhanced,
+        queue_id=queue_id,
+        **_of(attempt),
+    )
+    if _was_accepted_otherwise(campaign, attempt):
+        draft.add(e.DuplicateDetected, token=sent.token, **_of(attempt))
+    _complete(campaign, draft, leaving=_leaves(campaign, attempt))
+    return draft.events
+
+
+def record_failed(
+    campaign: Campaign, token: str, failure: Failure, *, now: datetime, occurred_at: datetime | None = None
+) -> list[e.Event]:
+    """This attempt's mail was definitely not delivered. Nothing if its outcome is known."""
+    attempt = campaign.open.get(token)
+    if attempt is None:
+        return []
+    again = None if failure.permanent else retry_after(attempt.sender, campaign, attempt.position, e.stamped(now))
+    draft = Draft(campaign.stream, campaign.version, now)
+    draft.add(
+        e.EmailFailed,
+        occurred_at=e.stamped(occurred_at) if occurred_at else None,
+        token=token,
+        sender=attempt.sender,
+        epoch=attempt.epoch,
+        runner=attempt.runner,
+        mailbox=attempt.mailbox,
+        phase=failure.phase,
+        code=failure.code,
+        enhanced=failure.enhanced,
+        permanent=failure.permanent,
+        next_attempt_at=again,
+        **_of(attempt),
+    )
+    _complete(campaign, draft, leaving=_leaves(campaign, attempt) if again is None else 0)
+    return draft.events
+
+
+def record_in_doubt(campaign: Campaign, token: str, cause: str, *, now: datetime) -> list[e.Event]:
+    """Nobody knows what became of this attempt's mail. Nothing if its outcome is known, or it is in doubt already."""
+    attempt = campaign.open.get(token)
+    if attempt is None or attempt.state is not AttemptState.LOCKED:
+        return []
+    draft = Draft(campaign.stream, campaign.version, now)
+    draft.add(e.EmailInDoubt, token=token, cause=cause, **_of(attempt))
+    _complete(campaign, draft, leaving=_leaves(campaign, attempt))
+    return draft.events
+
+
+def resolve_in_doubt(
+    campaign: Campaign, position: int, outcome: e.Resolution, *, evidence: str, actor: str, now: datetime
+) -> list[e.Event]:
+    """A person settles what is in doubt: sent, or not sent and so queued again."""
+    attempt = next((a for a in campaign.unanswered(position) if a.state is AttemptState.IN_DOUBT), None)
+    if attempt is None:
+        lead_id, state = campaign.numbers.lead_id(position), campaign.roll.state(position).label
+        raise CommandRefused(f"lead {lead_id} of {campaign.stream} is {state}, not in doubt: nothing to resolve.")
+    draft = Draft(campaign.stream, campaign.version, now)
+    draft.add(e.InDoubtResolved, token=attempt.token, outcome=outcome, evidence=evidence, actor=actor, **_of(attempt))
+    return draft.events
+
+
+def _of(attempt: Attempt) -> dict[Literal["position", "lead_id", "attempt"], int]:
+    return {"position": attempt.position, "lead_id": attempt.lead_id, "attempt": attempt.attempt}
+
+
+def _was_accepted_otherwise(campaign: Campaign, attempt: Attempt) -> bool:
+    """Did another attempt of this lead end in an acceptance? Not when a person only said so of this very one."""
+    if attempt.position in campaign.accepted_late:
+        return True
+    sent = campaign.roll.state(attempt.position) is LeadState.SENT
+    return sent and attempt.state is not AttemptState.RESOLVED_SENT
+
+
+def _leaves(campaign: Campaign, attempt: Attempt) -> int:
+    """1 if this fact takes the lead out of those that wait or are locked."""
+    state = campaign.roll.state(attempt.position)
+    if state is LeadState.LOCKED:
+        return 1 if attempt.state is AttemptState.LOCKED else 0
+    return 1 if state is LeadState.QUEUED else 0
+
+
+def _complete(campaign: Campaign, draft: Draft, *, leaving: int) -> None:
+    """The campaign is completed when the last one leaves."""
+    if leaving and campaign.status is Status.RUNNING and campaign.waiting == leaving:
+        draft.add(e.CampaignCompleted)
+
+
+def _must_exist(campaign: Campaign) -> None:
+    if not campaign.exists:
+        raise CommandRefused(f"there is no {campaign.stream}; `sendledger campaign list` shows which there are.")
+
+
+def _must_be(campaign: Campaign, *allowed: Status, verb: str) -> None:
+    _must_exist(campaign)
+    if campaign.status not in allowed:
+        raise CommandRefused(
+            f"{campaign.stream} is {campaign.status}: only one that is {' or '.join(allowed)} can be {verb}."
+        )

@@ -1,0 +1,51 @@
+"""Counts of mails by local date. A day is a local date of a zone, right on both clock-change days.
+Kept by quarter of an hour of UTC: every midnight of every zone in use falls on one, so a changed zone counts right too.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from domain.calendar import Schedule, calendar_of
+
+QUARTER_S = 15 * 60
+KEPT = timedelta(days=4)
+"""Longer than any local date is from the newest mail; older counts decide nothing."""
+
+
+class MailCount:
+    """Mails by quarter of an hour."""
+
+    __slots__ = ("_quarters",)
+
+    def __init__(self, quarters: dict[int, int] | None = None) -> None:
+        self._quarters = quarters if quarters is not None else {}
+
+    def add(self, at: datetime) -> None:
+        """One mail at this instant."""
+        quarter = int(at.timestamp()) // QUARTER_S
+        if quarter in self._quarters:
+            self._quarters[quarter] += 1
+        else:
+            self._forget(quarter - int(KEPT.total_seconds()) // QUARTER_S)
+            self._quarters[quarter] = 1
+
+    def on_date_of(self, at: datetime, zone: str) -> int:
+        """Mails on the local date that this instant has in this zone."""
+        start, end = local_day(at, zone)
+        first, last = int(start.timestamp()) // QUARTER_S, int(end.timestamp()) // QUARTER_S
+        return sum(count for quarter, count in self._quarters.items() if first <= quarter < last)
+
+    def quarters(self) -> dict[int, int]:
+        """For a snapshot: quarter of an hour since 1970 to mails."""
+        return dict(self._quarters)
+
+    def _forget(self, before: int) -> None:
+        for quarter in [old for old in self._quarters if old < before]:
+            del self._quarters[quarter]
+
+
+def local_day(at: datetime, zone: str) -> tuple[datetime, datetime]:
+    """The UTC instants [start, end) of the local date at this instant."""
+    calendar = calendar_of(Schedule(zone=zone))
+    return calendar.day_bounds(calendar.local_date(at.astimezone(UTC)))

@@ -1,0 +1,187 @@
+"""The leads of a campaign, one byte each, and the structures that answer "who is next?" without a walk over all.
+A million leads take a megabyte; a step of the send path costs the same with a thousand as with a million.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from enum import IntEnum
+from typing import NamedTuple, get_args
+
+from domain.events import V1Status
+
+STATE_BITS = 4
+STATE_MASK = 0x0F
+MAX_POSITION = 1 << 40
+V1_STATUSES: tuple[V1Status, ...] = get_args(V1Status)
+V1_PICKS = frozenset(V1_STATUSES.index(status) for status in ("planned", "queued"))
+
+
+class LeadState(IntEnum):
+    """Where a lead is; each is in exactly one of these."""
+
+    QUEUED = 0
+    LOCKED = 1
+    SENT = 2
+    FAILED = 3
+    SKIPPED = 4
+    IN_DOUBT = 5
+
+    @property
+    def label(self) -> str:
+        """As people read it."""
+        return self.name.lower().replace("_", " ")
+
+
+class Roll:
+    """State and V1 status of every lead in one byte each, by position, with running counts."""
+
+    __slots__ = ("_bytes", "counts")
+
+    def __init__(self, raw: bytes = b"") -> None:
+        self._bytes = bytearray(raw)
+        self.counts = [0] * len(LeadState)
+        for state in LeadState:
+            self.counts[state] = sum(
+                self._bytes.count(state | (status << STATE_BITS)) for status in range(len(V1_STATUSES))
+            )
+
+    def __len__(self) -> int:
+        return len(self._bytes)
+
+    def __bytes__(self) -> bytes:
+        return bytes(self._bytes)
+
+    def append(self, status: V1Status) -> None:
+        """One more lead, queued."""
+        self._bytes.append(V1_STATUSES.index(status) << STATE_BITS)
+        self.counts[LeadState.QUEUED] += 1
+
+    def state(self, position: int) -> LeadState:
+        """Where this lead is."""
+        return _STATES[self._bytes[position] & STATE_MASK]
+
+    def v1_status(self, position: int) -> V1Status:
+        """What V1 would read in its own table."""
+        return V1_STATUSES[self._bytes[position] >> STATE_BITS]
+
+    def v1_picks(self, position: int) -> bool:
+        """Is the V1 status one that V1 sends from?"""
+        return self._bytes[position] >> STATE_BITS in V1_PICKS
+
+    def move(self, position: int, to: LeadState, status: V1Status) -> None:
+        """Put this lead into another state."""
+        self.counts[self._bytes[position] & STATE_MASK] -= 1
+        self.counts[to] += 1
+        self._bytes[position] = to | (V1_STATUSES.index(status) << STATE_BITS)
+
+    def skip_all_queued(self) -> None:
+        """Every queued lead becomes skipped, in one pass in C."""
+        table = bytearray(range(256))
+        for status in range(len(V1_STATUSES)):
+            table[LeadState.QUEUED | (status << STATE_BITS)] = LeadState.SKIPPED | (status << STATE_BITS)
+        self._bytes = self._bytes.translate(bytes(table))
+        self.counts[LeadState.SKIPPED] += self.counts[LeadState.QUEUED]
+        self.counts[LeadState.QUEUED] = 0
+
+    def positions(self, state: LeadState) -> Iterator[int]:
+        """All leads in a state: walks everything, for operator commands only."""
+        return (at for at, byte in enumerate(self._bytes) if byte & STATE_MASK == state)
+
+
+class Line:
+    """Positions in ascending order, kept as runs, with a cursor that only moves forward unless it is told."""
+
+    __slots__ = ("_cursor", "_runs")
+
+    def __init__(self, runs: list[list[int]] | None = None) -> None:
+        self._runs: list[list[int]] = runs if runs is not None else []  # [start, stop), ascending
+        self._cursor = [0, self._runs[0][0] if self._runs else 0]
+
+    def append(self, position: int) -> None:
+        """At the end of the line; positions only grow."""
+        if self._runs and self._runs[-1][1] == position:
+            self._runs[-1][1] += 1
+        else:
+            self._runs.append([position, position + 1])
+
+    def __contains__(self, position: int) -> bool:
+        run = bisect_right(self._runs, [position, MAX_POSITION]) - 1
+        return run >= 0 and position < self._runs[run][1]
+
+    def first(self, waits: Callable[[int], bool]) -> int | None:
+        """The first position that waits. What the cursor has passed is not looked at again."""
+        run, at = self._cursor
+        while run < len(self._runs):
+            start, stop = self._runs[run]
+            at = max(at, start)
+            while at < stop:
+                if waits(at):
+                    self._cursor = [run, at]
+                    return at
+                at += 1
+            if run == len(self._runs) - 1:
+                break  # this run may still grow: stay in it
+            run += 1
+        self._cursor = [run, at]
+        return None
+
+    def rewind(self, position: int) -> None:
+        """Look again from this position on."""
+        for number, (_, stop) in enumerate(self._runs):
+            if position < stop:
+                if [number, position] < self._cursor:
+                    self._cursor = [number, position]
+                return
+
+    def runs(self) -> list[list[int]]:
+        """For a snapshot."""
+        return [list(run) for run in self._runs]
+
+
+class LeadNumbers:
+    """Lead numbers by position, kept as runs of consecutive numbers: an import of any size is one run."""
+
+    __slots__ = ("_count", "_firsts", "_starts")
+
+    def __init__(self, runs: list[list[int]] | None = None, count: int = 0) -> None:
+        self._starts = [start for start, _ in runs or []]
+        self._firsts = [first for _, first in runs or []]
+        self._count = count
+
+    def append(self, lead_id: int) -> None:
+        """The number of the next position."""
+        if not self._starts or self._firsts[-1] + self._count - self._starts[-1] != lead_id:
+            self._starts.append(self._count)
+            self._firsts.append(lead_id)
+        self._count += 1
+
+    def lead_id(self, position: int) -> int:
+        """The lead's number at this position."""
+        run = bisect_right(self._starts, position) - 1
+        return self._firsts[run] + position - self._starts[run]
+
+    def position(self, lead_id: int) -> int | None:
+        """Where this lead is, None when the campaign has none of that number."""
+        ends = [*self._starts[1:], self._count]
+        for start, first, end in zip(self._starts, self._firsts, ends, strict=True):
+            if first <= lead_id < first + end - start:
+                return start + lead_id - first
+        return None
+
+    def runs(self) -> list[list[int]]:
+        """For a snapshot."""
+        return [list(run) for run in zip(self._starts, self._firsts, strict=True)]
+
+
+class Retry(NamedTuple):
+    """A lead that waits for its next attempt; heap order: due, priority, position."""
+
+    due_at: datetime
+    priority: int
+    position: int
+
+
+_STATES = tuple(LeadState)

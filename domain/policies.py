@@ -1,0 +1,109 @@
+"""The two senders as pure policies: what to send now, or when to look again and why not yet.
+Both share the one gate; they differ in how they choose and pace, and in what they do after a temporary failure.
+
+    V1 (old)   at most one mail a tick and campaign; fresh leads oldest first, then those that failed, in that order;
+               not before 0.8 x delay after the last mail; a temporary failure goes to the end of the line
+    V2 (new)   all that are due (one at a time when a delay is set); a retry whose back-off is over first, for it has
+               waited longest, then fresh leads by priority and position; 0.8 to 1.2 x delay after the last mail,
+               drawn from a hash of campaign, lead and attempt; back-off of 15, 30, 60, 120, 240, 240 … minutes
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from domain.campaign import Campaign
+from domain.events import Sender
+from domain.gate import holds_back, holds_for_sender
+from domain.leads import LeadState
+from domain.mailbox import Mailbox
+from domain.rules import LEAST_SHARE_OF_DELAY, Rule, Wait
+
+PACE_SPREAD = 0.4
+"""V2's gap is drawn from [0.8, 0.8 + 0.4) x delay."""
+
+FIRST_BACK_OFF = timedelta(minutes=15)
+LONGEST_BACK_OFF = timedelta(hours=4)
+
+MAILS_A_TICK: dict[Sender, int | None] = {"v1": 1, "v2": None}
+"""How many mails of one campaign a tick may send; None: all that are due."""
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Mail this lead now. `due_at`: the instant from which the sender's own rules allowed it."""
+
+    position: int
+    lead_id: int
+    due_at: datetime
+
+
+def next_send(campaign: Campaign, mailbox: Mailbox, sender: Sender, now: datetime) -> Send | Wait:
+    """What this sender would do with this campaign now."""
+    wait = holds_for_sender(campaign, sender, campaign.epoch) or _nobody_waits(campaign)
+    wait = wait or holds_back(campaign, mailbox, now)
+    if wait is not None:
+        return wait
+    return _v1(campaign, now) if sender == "v1" else _v2(campaign, now)
+
+
+def retry_at(sender: Sender, campaign: Campaign, position: int, now: datetime) -> datetime | None:
+    """When to try again after the temporary failure of this lead's next attempt; None: its attempts are spent."""
+    spent = campaign.attempts_spent(position)
+    return _retry_at(sender, spent + 1, campaign.limits.max_attempts, now)
+
+
+def retry_after(sender: Sender, campaign: Campaign, position: int, now: datetime) -> datetime | None:
+    """The same for an attempt that was locked, and so is counted already."""
+    return _retry_at(sender, campaign.attempts_spent(position), campaign.limits.max_attempts, now)
+
+
+def pace(campaign: Campaign, position: int) -> timedelta:
+    """V2's gap before this lead's next attempt: the same for ever, so that a replay draws the same."""
+    seed = f"{campaign.stream}/{campaign.numbers.lead_id(position)}/{campaign.next_attempt(position)}"
+    drawn = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8]) / 2**64
+    return campaign.limits.delay * (LEAST_SHARE_OF_DELAY + PACE_SPREAD * drawn)
+
+
+def _v1(campaign: Campaign, now: datetime) -> Send | Wait:
+    position = campaign.next_arrival()
+    if position is None:
+        retry = campaign.next_retry()
+        if retry is None:
+            return Wait(Rule.STUCK)
+        if now < retry.due_at:
+            return Wait(Rule.BACK_OFF, retry.due_at)
+        position = retry.position
+    return _send(campaign, position, campaign.limits.least_gap)
+
+
+def _v2(campaign: Campaign, now: datetime) -> Send | Wait:
+    retry = campaign.next_retry()
+    position = retry.position if retry is not None and retry.due_at <= now else campaign.next_fresh()
+    if position is None:
+        return Wait(Rule.BACK_OFF, retry.due_at if retry is not None else None)
+    send = _send(campaign, position, pace(campaign, position))
+    return Wait(Rule.DELAY, send.due_at) if now < send.due_at else send
+
+
+def _send(campaign: Campaign, position: int, gap: timedelta) -> Send:
+    """Due: when it was started, when the pace allowed it, and when its back-off was over, whichever is latest."""
+    times = [campaign.started_at, campaign.last_mail_at + gap if campaign.last_mail_at else None]
+    if (retry := campaign.retry_of.get(position)) is not None:
+        times.append(retry.due_at)
+    return Send(position, campaign.numbers.lead_id(position), max(at for at in times if at is not None))
+
+
+def _nobody_waits(campaign: Campaign) -> Wait | None:
+    return None if campaign.roll.counts[LeadState.QUEUED] else Wait(Rule.EMPTY)
+
+
+def _retry_at(sender: Sender, spent: int, allowed: int, now: datetime) -> datetime | None:
+    if spent >= allowed:
+        return None
+    if sender == "v1":
+        return now
+    back_off = min(FIRST_BACK_OFF.total_seconds() * 2.0 ** (spent - 1), LONGEST_BACK_OFF.total_seconds())
+    return now + timedelta(seconds=back_off)
