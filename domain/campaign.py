@@ -21,10 +21,11 @@ from domain.calendar import Schedule, SendingCalendar, calendar_of
 from domain.counting import MailCount
 from domain.errors import UnknownEvent
 from domain.leads import LeadNumbers, LeadState, Line, Retry, Roll
+from domain.replies import Phase
 from domain.rules import Limits
 
-REFUSED_RECIPIENT = "rcpt"
-"""The phase in which a server was told a recipient: from there on the attempt counts for the pace."""
+PACED_PHASES = frozenset({Phase.RCPT, Phase.DATA})
+"""Before a lock, the phases in which the server knew the recipient: a refusal in them counts for the pace."""
 
 
 class Status(StrEnum):
@@ -149,6 +150,15 @@ class Campaign:
         """This lead's attempts whose outcome nobody knows yet: at most a handful."""
         states = (AttemptState.LOCKED, AttemptState.IN_DOUBT)
         return [attempt for attempt in self.open.values() if attempt.position == position and attempt.state in states]
+
+    def locked(self) -> list[Attempt]:
+        """The attempts that are under way, of all leads: as many as there are connections."""
+        return [attempt for attempt in self.open.values() if attempt.state is AttemptState.LOCKED]
+
+    def is_current(self, position: int, attempt: int) -> bool:
+        """Does this attempt's outcome decide over the lead? Not an older one's, and a skipped lead stays skipped."""
+        newest = self.attempts.get(position) == attempt
+        return newest and self.roll.state(position) is not LeadState.SKIPPED
 
     def settle(self, position: int, state: LeadState, status: e.V1Status) -> None:
         """End this lead's waiting; one that was accepted after all counts as sent."""
@@ -292,12 +302,12 @@ def _failed(campaign: Campaign, event: e.EmailFailed) -> None:
     position = event.position
     if event.token is not None:
         campaign.open.pop(event.token, None)
-        if campaign.attempts.get(position) != event.attempt:
-            return  # late truth of an older attempt: the lead's own state is a newer attempt's
+        if not campaign.is_current(position, event.attempt):
+            return
     else:
         campaign.attempts[position] = event.attempt
-        if event.phase == REFUSED_RECIPIENT:
-            campaign.last_mail_at = event.recorded_at
+        if event.phase in PACED_PHASES:  # no gate has compared this time: another runner's clock may be behind
+            campaign.last_mail_at = max(campaign.last_mail_at or event.recorded_at, event.recorded_at)
     if event.next_attempt_at is None:
         campaign.settle(position, LeadState.FAILED, "failed")
     else:
@@ -313,7 +323,7 @@ def _resolved(campaign: Campaign, event: e.InDoubtResolved) -> None:
     sent = event.outcome == "sent"
     state = AttemptState.RESOLVED_SENT if sent else AttemptState.RESOLVED_NOT_SENT
     campaign.open[event.token] = replace(campaign.open[event.token], state=state)
-    if campaign.attempts.get(event.position) != event.attempt:
+    if not campaign.is_current(event.position, event.attempt):
         return
     if sent:
         campaign.roll.move(event.position, LeadState.SENT, "sent")

@@ -14,10 +14,10 @@ from domain.calendar import Schedule
 from domain.campaign import Attempt, AttemptState, Campaign, Status
 from domain.emitting import Draft
 from domain.errors import CommandRefused
-from domain.gate import holds_for_sender
+from domain.gate import holds_for_life, holds_for_sender, holds_lead_back
 from domain.leads import LeadState
 from domain.policies import retry_after, retry_at
-from domain.rules import Limits, LockRefused, Rule, Wait
+from domain.rules import Limits, LockRefused
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +137,16 @@ def cancel(campaign: Campaign, *, actor: str, reason: str | None, now: datetime)
 
 
 def queue(campaign: Campaign, leads: Iterable[NewLead], *, now: datetime) -> list[e.Event]:
-    """More leads wait; positions follow the last one's."""
+    """More leads wait; positions follow the last one's. Refused for a number that the campaign has already."""
     _must_exist(campaign)
     if campaign.status is Status.CANCELLED:
         raise CommandRefused(f"{campaign.stream} is cancelled: it takes no more leads.")
     draft = Draft(campaign.stream, campaign.version, now)
+    taken: set[int] = set()
     for position, lead in enumerate(leads, start=len(campaign.roll)):
+        if lead.lead_id in taken or campaign.numbers.position(lead.lead_id) is not None:
+            raise CommandRefused(f"lead {lead.lead_id} is in {campaign.stream} already: nobody is mailed twice.")
+        taken.add(lead.lead_id)
         draft.add(
             e.EmailQueued,
             position=position,
@@ -173,7 +177,7 @@ def skip(campaign: Campaign, positions: Iterable[int], reason: e.SkipReason, *, 
     """These leads get no mail, where they still wait."""
     draft = Draft(campaign.stream, campaign.version, now)
     skipped = 0
-    for position in positions:
+    for position in dict.fromkeys(positions):
         if campaign.roll.state(position) is LeadState.QUEUED:
             lead_id = campaign.numbers.lead_id(position)
             draft.add(e.EmailSkipped, position=position, lead_id=lead_id, reason=reason)
@@ -188,7 +192,7 @@ def requeue_failed(
     """Another chance for leads that definitely failed. Refused for any other, and in a campaign that is over."""
     _must_be(campaign, Status.RUNNING, Status.PAUSED, Status.COMPLETED, verb="retried")
     draft = Draft(campaign.stream, campaign.version, now)
-    for position in positions:
+    for position in dict.fromkeys(positions):
         lead_id = campaign.numbers.lead_id(position)
         if campaign.roll.state(position) is not LeadState.FAILED:
             raise CommandRefused(
@@ -208,14 +212,17 @@ def fail_before_lock(
     epoch: int,
     runner: str,
     mailbox: str,
+    content_version: int,
+    revision: int,
     now: datetime,
 ) -> list[e.Event]:
-    """A definite failure before any lock, through the same fence as a lock: owner, epoch, running, still queued."""
-    refusal = holds_for_sender(campaign, sender, epoch)
-    if refusal is None and campaign.status is not Status.RUNNING:
-        refusal = Wait(Rule.PAUSED, note=str(campaign.status))
-    if refusal is None and campaign.roll.state(position) is not LeadState.QUEUED:
-        refusal = Wait(Rule.LEAD, note=campaign.roll.state(position).label)
+    """A definite failure before any lock, through the same fence as a lock: owner, epoch, running, still queued,
+    and of what was rendered: an address that was refused says nothing about the one that has replaced it since."""
+    refusal = (
+        holds_for_sender(campaign, sender, epoch)
+        or holds_for_life(campaign)
+        or holds_lead_back(campaign, position, mailbox, content_version, revision, now)
+    )
     if refusal is not None:
         raise LockRefused(refusal)
     again = None if failure.permanent else retry_at(sender, campaign, position, e.stamped(now))
@@ -276,7 +283,7 @@ def record_failed(
     attempt = campaign.open.get(token)
     if attempt is None:
         return []
-    again = None if failure.permanent else retry_after(attempt.sender, campaign, attempt.position, e.stamped(now))
+    again = None if failure.permanent else _another_time(campaign, attempt, e.stamped(now))
     draft = Draft(campaign.stream, campaign.version, now)
     draft.add(
         e.EmailFailed,
@@ -293,7 +300,8 @@ def record_failed(
         next_attempt_at=again,
         **_of(attempt),
     )
-    _complete(campaign, draft, leaving=_leaves(campaign, attempt) if again is None else 0)
+    final = again is None and campaign.is_current(attempt.position, attempt.attempt)
+    _complete(campaign, draft, leaving=_leaves(campaign, attempt) if final else 0)
     return draft.events
 
 
@@ -318,6 +326,8 @@ def resolve_in_doubt(
         raise CommandRefused(f"lead {lead_id} of {campaign.stream} is {state}, not in doubt: nothing to resolve.")
     draft = Draft(campaign.stream, campaign.version, now)
     draft.add(e.InDoubtResolved, token=attempt.token, outcome=outcome, evidence=evidence, actor=actor, **_of(attempt))
+    if outcome == "sent" and _was_accepted_otherwise(campaign, attempt):
+        draft.add(e.DuplicateDetected, token=attempt.token, **_of(attempt))
     return draft.events
 
 
@@ -326,11 +336,18 @@ def _of(attempt: Attempt) -> dict[Literal["position", "lead_id", "attempt"], int
 
 
 def _was_accepted_otherwise(campaign: Campaign, attempt: Attempt) -> bool:
-    """Did another attempt of this lead end in an acceptance? Not when a person only said so of this very one."""
-    if attempt.position in campaign.accepted_late:
-        return True
-    sent = campaign.roll.state(attempt.position) is LeadState.SENT
-    return sent and attempt.state is not AttemptState.RESOLVED_SENT
+    """Did another attempt of this lead end in an acceptance? One that a person called sent had its alarm then."""
+    if attempt.state is AttemptState.RESOLVED_SENT:
+        return False
+    return attempt.position in campaign.accepted_late or campaign.roll.state(attempt.position) is LeadState.SENT
+
+
+def _another_time(campaign: Campaign, attempt: Attempt, now: datetime) -> datetime | None:
+    """When this lead is tried again after a temporary failure of this attempt; None: never on its account."""
+    over = campaign.status is Status.CANCELLED or attempt.position in campaign.accepted_late
+    if over or not campaign.is_current(attempt.position, attempt.attempt):
+        return None
+    return retry_after(attempt.sender, campaign, attempt.position, now)
 
 
 def _leaves(campaign: Campaign, attempt: Attempt) -> int:

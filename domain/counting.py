@@ -4,13 +4,14 @@ Kept by quarter of an hour of UTC: every midnight of every zone in use falls on 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from domain.calendar import Schedule, calendar_of
 
 QUARTER_S = 15 * 60
-KEPT = timedelta(days=4)
-"""Longer than any local date is from the newest mail; older counts decide nothing."""
+QUARTERS_KEPT = 4 * 24 * 60 * 60 // QUARTER_S
+"""Those of four days with mails, more than any local date needs. By number, not by age: after a clock that jumped ahead
+and came back, today's mails still count."""
 
 
 class MailCount:
@@ -27,8 +28,9 @@ class MailCount:
         if quarter in self._quarters:
             self._quarters[quarter] += 1
         else:
-            self._forget(quarter - int(KEPT.total_seconds()) // QUARTER_S)
             self._quarters[quarter] = 1
+            if len(self._quarters) > QUARTERS_KEPT:
+                del self._quarters[min(self._quarters)]
 
     def on_date_of(self, at: datetime, zone: str) -> int:
         """Mails on the local date that this instant has in this zone."""
@@ -39,10 +41,6 @@ class MailCount:
     def quarters(self) -> dict[int, int]:
         """For a snapshot: quarter of an hour since 1970 to mails."""
         return dict(self._quarters)
-
-    def _forget(self, before: int) -> None:
-        for quarter in [old for old in self._quarters if old < before]:
-            del self._quarters[quarter]
 
 
 def local_day(at: datetime, zone: str) -> tuple[datetime, datetime]:

@@ -41,7 +41,7 @@ class LockRequest:
 
 def holds_back(campaign: Campaign, mailbox: Mailbox, now: datetime) -> Wait | None:
     """The rule that keeps every mail of this campaign from leaving now, the hardest to change first."""
-    if (wait := _lifecycle(campaign)) is not None:
+    if (wait := holds_for_life(campaign)) is not None:
         return wait
     if mailbox.paused is not None:
         return mailbox.holds_back(now)
@@ -76,7 +76,7 @@ def lock(campaign: Campaign, mailbox: Mailbox, request: LockRequest, now: dateti
     refusal = (
         holds_for_sender(campaign, request.sender, request.epoch)
         or holds_back(campaign, mailbox, now)
-        or _lead(campaign, request, now)
+        or holds_lead_back(campaign, request.position, request.mailbox, request.content_version, request.revision, now)
     )
     if refusal is not None:
         raise LockRefused(refusal)
@@ -111,7 +111,8 @@ def holds_for_sender(campaign: Campaign, sender: e.Sender, epoch: int) -> Wait |
     return Wait(Rule.OWNER, note=f"{campaign.owner} owns it in epoch {campaign.epoch}")
 
 
-def _lifecycle(campaign: Campaign) -> Wait | None:
+def holds_for_life(campaign: Campaign) -> Wait | None:
+    """Is the campaign at a point of its life where it sends?"""
     match campaign.status:
         case Status.RUNNING:
             return None
@@ -123,17 +124,19 @@ def _lifecycle(campaign: Campaign) -> Wait | None:
             return Wait(Rule.FINISHED, note=str(campaign.status))
 
 
-def _lead(campaign: Campaign, request: LockRequest, now: datetime) -> Wait | None:
+def holds_lead_back(
+    campaign: Campaign, position: int, mailbox: str, content_version: int, revision: int, now: datetime
+) -> Wait | None:
     """The rules of this one lead: it waits, its back-off is over, and what was rendered is still in force."""
-    if campaign.roll.state(request.position) is not LeadState.QUEUED:
-        return Wait(Rule.LEAD, note=campaign.roll.state(request.position).label)
-    if (retry := campaign.retry_of.get(request.position)) is not None and now < retry.due_at:
+    if campaign.roll.state(position) is not LeadState.QUEUED:
+        return Wait(Rule.LEAD, note=campaign.roll.state(position).label)
+    if (retry := campaign.retry_of.get(position)) is not None and now < retry.due_at:
         return Wait(Rule.BACK_OFF, retry.due_at)
-    if request.mailbox != campaign.mailbox:
+    if mailbox != campaign.mailbox:
         return Wait(Rule.MAILBOX)
-    if request.content_version != campaign.content_version:
+    if content_version != campaign.content_version:
         return Wait(Rule.CONTENT)
-    if request.revision != campaign.revision(request.position):
+    if revision != campaign.revision(position):
         return Wait(Rule.CONTACT)
     return None
 

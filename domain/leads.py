@@ -144,12 +144,13 @@ class Line:
 class LeadNumbers:
     """Lead numbers by position, kept as runs of consecutive numbers: an import of any size is one run."""
 
-    __slots__ = ("_count", "_firsts", "_starts")
+    __slots__ = ("_count", "_firsts", "_highest", "_starts")
 
     def __init__(self, runs: list[list[int]] | None = None, count: int = 0) -> None:
         self._starts = [start for start, _ in runs or []]
         self._firsts = [first for _, first in runs or []]
         self._count = count
+        self._highest = max((first + end - start - 1 for start, first, end in self._spans()), default=-1)
 
     def append(self, lead_id: int) -> None:
         """The number of the next position."""
@@ -157,6 +158,7 @@ class LeadNumbers:
             self._starts.append(self._count)
             self._firsts.append(lead_id)
         self._count += 1
+        self._highest = max(self._highest, lead_id)
 
     def lead_id(self, position: int) -> int:
         """The lead's number at this position."""
@@ -165,8 +167,9 @@ class LeadNumbers:
 
     def position(self, lead_id: int) -> int | None:
         """Where this lead is, None when the campaign has none of that number."""
-        ends = [*self._starts[1:], self._count]
-        for start, first, end in zip(self._starts, self._firsts, ends, strict=True):
+        if lead_id > self._highest:  # every new lead of an import in ascending order: no walk over the runs
+            return None
+        for start, first, end in self._spans():
             if first <= lead_id < first + end - start:
                 return start + lead_id - first
         return None
@@ -174,6 +177,9 @@ class LeadNumbers:
     def runs(self) -> list[list[int]]:
         """For a snapshot."""
         return [list(run) for run in zip(self._starts, self._firsts, strict=True)]
+
+    def _spans(self) -> Iterator[tuple[int, int, int]]:
+        return zip(self._starts, self._firsts, [*self._starts, self._count][1:], strict=True)
 
 
 class Retry(NamedTuple):

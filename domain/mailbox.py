@@ -10,10 +10,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from domain import events as e
+from domain.calendar import zone_of
 from domain.counting import MailCount, local_day
 from domain.emitting import Draft
-from domain.errors import CommandRefused, UnknownEvent
-from domain.rules import Rule, Wait
+from domain.errors import CommandRefused, InvalidInput, UnknownEvent
+from domain.rules import MAX_DAILY_LIMIT, Rule, Wait
 
 FIRST_DELAY = timedelta(minutes=1)
 LONGEST_DELAY = timedelta(hours=1)
@@ -63,6 +64,7 @@ def add(
     """A new mailbox."""
     if mailbox.exists:
         raise CommandRefused(f"{mailbox.stream} exists already; change it with `sendledger mailbox set`.")
+    _check(daily_limit, zone)
     draft = Draft(mailbox.stream, mailbox.version, now)
     draft.add(e.MailboxAdded, daily_limit=daily_limit, zone=zone, identity_digest=identity_digest, actor=actor)
     return draft.events
@@ -73,6 +75,7 @@ def change(
 ) -> list[e.Event]:
     """New settings; nothing when they are the old ones."""
     _must_exist(mailbox)
+    _check(daily_limit, zone)
     if (daily_limit, zone, identity_digest) == (mailbox.daily_limit, mailbox.zone, mailbox.identity_digest):
         return []
     draft = Draft(mailbox.stream, mailbox.version, now)
@@ -104,11 +107,19 @@ def delay(mailbox: Mailbox, *, phase: str, code: int | None, enhanced: str | Non
     _must_exist(mailbox)
     draft = Draft(mailbox.stream, mailbox.version, now)
     if mailbox.paused is None and (mailbox.delayed_until is None or mailbox.delayed_until <= now):
-        until = now + min(FIRST_DELAY * 2 ** min(mailbox.failures, 10), LONGEST_DELAY)
+        until = e.stamped(now) + min(FIRST_DELAY * 2 ** min(mailbox.failures, 10), LONGEST_DELAY)
         draft.add(
             e.MailboxDelayed, until=until, phase=phase, code=code, enhanced=enhanced, failures=mailbox.failures + 1
         )
     return draft.events
+
+
+def _check(daily_limit: int, zone: str) -> None:
+    zone_of(zone)
+    if not 1 <= daily_limit <= MAX_DAILY_LIMIT:
+        raise InvalidInput(
+            f"{daily_limit} mails a day is no limit.", mend=f"Use 1 to {MAX_DAILY_LIMIT}.", field="daily_limit"
+        )
 
 
 def _must_exist(mailbox: Mailbox) -> None:

@@ -9,15 +9,17 @@ import hashlib
 import heapq
 import inspect
 import json
+import sys
 import zlib
 from dataclasses import fields
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from domain import campaign as campaign_module
-from domain import counting, leads
+from domain import counting, leads, rules
 from domain.calendar import Schedule
 from domain.campaign import Attempt, Campaign, Status
 from domain.counting import MailCount
@@ -27,9 +29,11 @@ from domain.rules import Limits
 _ATTEMPTS = TypeAdapter(list[Attempt])
 
 
+@cache
 def shape() -> str:
-    """SHA-256 over the code that folds events into state: any change of it makes older snapshots unusable."""
-    sources = "".join(inspect.getsource(module) for module in (campaign_module, leads, counting))
+    """SHA-256 over the code that folds events into state and packs it: any change makes older snapshots unusable."""
+    modules = (campaign_module, leads, counting, rules, sys.modules[__name__])
+    sources = "".join(inspect.getsource(module) for module in modules)
     names = ",".join(field.name for field in fields(Attempt))
     return hashlib.sha256(f"{sources}{names}{[state.name for state in LeadState]}".encode()).hexdigest()
 
