@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint types check clean
+.PHONY: help setup run test lint types check clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -16,6 +16,9 @@ $(STAMP): pyproject.toml
 	@touch $@
 
 setup: $(STAMP) ## make the virtual environment in .venv
+
+run: $(STAMP) ## set up and run the demonstration: both senders, two working days, in ./demo
+	$(BIN)/sendledger demo
 
 test: $(STAMP) ## set up and pass all tests
 	$(BIN)/python -m pytest --numprocesses auto

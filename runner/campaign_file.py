@@ -1,0 +1,152 @@
+"""Campaign files: the settings of a campaign in TOML, checked whole before anything is recorded.
+
+name = "Jesień 2026"
+mailbox = "sales"
+owner = "v2"                     # or "v1"
+
+[content]                        # text and html may also be files beside this one: text_file, html_file
+subject = "Dzień dobry, {{ first_name }}"
+text = "…"
+
+[schedule]                       # all optional
+zone = "Europe/Warsaw"
+weekdays = ["MON", "TUE", "WED", "THU", "FRI"]
+start = "09:00"
+end = "15:00"
+holidays_of = ["PL"]
+
+[limits]                         # all optional
+daily_limit = 500
+delay_s = 90
+max_attempts = 4
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from domain.calendar import Schedule
+from domain.errors import InvalidInput
+from domain.events import Sender
+from domain.rules import Limits
+from runner.mail.sanitise import line_problem
+from runner.mail.templates import Content, compile_content
+
+MAX_NAME_CHARACTERS = 200
+
+
+class _ContentSection(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    subject: str
+    text: str | None = None
+    text_file: Path | None = None
+    html: str | None = None
+    html_file: Path | None = None
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1, max_length=MAX_NAME_CHARACTERS)
+    mailbox: str = Field(min_length=1)
+    owner: Sender = "v2"
+    content: _ContentSection
+    schedule: Schedule = Schedule()
+    limits: Limits = Limits()
+
+
+class CampaignFile(BaseModel):
+    """A campaign as it is described in a file."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    name: str
+    mailbox: str
+    owner: Sender
+    content: Content
+    schedule: Schedule
+    limits: Limits
+
+    @property
+    def content_digest(self) -> str:
+        """SHA-256 over the templates; hex."""
+        return content_digest(self.content)
+
+
+def content_digest(content: Content) -> str:
+    """SHA-256 over the templates of one content version; hex."""
+    parts = json.dumps([content.subject, content.text, content.html], ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(parts.encode()).hexdigest()
+
+
+def read_campaign_file(path: Path) -> CampaignFile:
+    """Read and check a campaign file. Raises `InvalidInput` naming file and field."""
+    values = _toml(path)
+    try:
+        parsed = _File.model_validate(values)
+    except ValidationError as error:
+        raise _named(error, path) from None
+    if problem := line_problem(parsed.name):
+        raise InvalidInput(f"{problem}.", mend="Write it as one plain line.", field="name", source=str(path))
+    content = _content(parsed.content, path)
+    try:
+        compile_content(content)
+    except InvalidInput as error:
+        raise InvalidInput(error.problem, mend=error.mend, field=f"content.{error.field}", source=str(path)) from None
+    return CampaignFile(
+        name=parsed.name,
+        mailbox=parsed.mailbox,
+        owner=parsed.owner,
+        content=content,
+        schedule=parsed.schedule,
+        limits=parsed.limits,
+    )
+
+
+def _toml(path: Path) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidInput(f"is not TOML: {error}.", mend="Mend that line.", source=str(path)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"cannot be read: {_why(error)}.", mend="Mend file or path.", source=str(path)) from None
+
+
+def _content(section: _ContentSection, path: Path) -> Content:
+    text = _part(section.text, section.text_file, "text", path)
+    if text is None:
+        raise InvalidInput("is missing.", mend="Write text or text_file.", field="content.text", source=str(path))
+    return Content(section.subject, text, _part(section.html, section.html_file, "html", path))
+
+
+def _part(inline: str | None, beside: Path | None, name: str, path: Path) -> str | None:
+    if inline is not None and beside is not None:
+        problem = f"both {name} and {name}_file are given."
+        raise InvalidInput(problem, mend="Keep one of them.", field=f"content.{name}", source=str(path))
+    if beside is None:
+        return inline
+    try:
+        return (path.parent / beside).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        problem = f"{beside} cannot be read: {_why(error)}."
+        raise InvalidInput(problem, mend="Mend file or path.", field=f"content.{name}_file", source=str(path)) from None
+
+
+def _named(error: ValidationError, path: Path) -> InvalidInput:
+    first = error.errors(include_url=False, include_input=False)[0]
+    field = ".".join(map(str, first["loc"]))
+    if first["type"] == "extra_forbidden":
+        return InvalidInput("is no field of a campaign file.", mend="Remove it.", field=field, source=str(path))
+    return InvalidInput(f"{first['msg'].removeprefix('Value error, ')}.", field=field, source=str(path))
+
+
+def _why(error: OSError | UnicodeDecodeError) -> str:
+    return error.strerror or "unreadable" if isinstance(error, OSError) else "it is not UTF-8"

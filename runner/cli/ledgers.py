@@ -1,0 +1,116 @@
+"""`sendledger init`, `rebuild`, `sink`: make a ledger, make its views anew, try mail out."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from migrations.run import upgrade
+
+from domain.errors import InvalidInput
+from projections.database import engine_for, writing
+from projections.kept import SET_INFO
+from runner.cli.context import command, workplace
+from runner.cli.output import Format, FormatOption, say, show
+from runner.cli.progress import bar
+from runner.cli.sending import instant
+from runner.settings import TEMPLATE, load_settings, settings_path
+from runner.sink import RefuseRule, Sink
+from runner.workplace import LEDGER_ID, SIMULATED_START
+
+app = typer.Typer()
+
+KEY_BYTES = 32
+PRIVATE = 0o600
+
+
+@app.command("init")
+@command
+def init(
+    simulated: Annotated[bool, typer.Option("--simulated", help="Simulated time; mail stays on this machine.")] = False,
+    start: Annotated[str | None, typer.Option(help="Where simulated time starts; now, unless given.")] = None,
+) -> None:
+    """Make a ledger here: settings file, key of the suppression list, database. What is there already is kept.
+
+    Example: sendledger init --simulated --start 2026-10-05T07:00+02:00
+    """
+    if start and not simulated:
+        raise InvalidInput("only simulated time has a start.", mend="Add --simulated.", field="--start")
+    begin = instant(start) if start else datetime.now(UTC)
+    path = settings_path()
+    if not path.exists():
+        path.write_text(TEMPLATE, encoding="utf-8")
+    settings = load_settings(path)
+    if settings.database.exists():
+        mend = "Use it, or name another database_url."
+        raise InvalidInput(f"there is a ledger at {settings.database} already.", mend=mend, source=str(path))
+    _make_key(settings.folder, settings.suppression_key)
+    url = f"sqlite:///{settings.database}"
+    try:
+        upgrade(url)
+    except OSError as error:
+        raise InvalidInput(f"cannot be written: {error.strerror}.", mend="Mend it.", source=str(path)) from None
+    info = [{"key": LEDGER_ID, "value": secrets.token_hex(16)}]
+    if simulated:
+        info.append({"key": SIMULATED_START, "value": begin.isoformat()})
+    engine = engine_for(url)
+    with writing(engine) as connection:
+        connection.execute(SET_INFO, info)
+    engine.dispose()
+    time = f"simulated from {begin:%Y-%m-%d %H:%M} UTC" if simulated else "real"
+    say(f"Ledger made: {settings.database}, time {time}. Settings: {path}")
+
+
+@app.command("rebuild")
+@command
+def rebuild(
+    check: Annotated[bool, typer.Option("--check", help="Change nothing: compare with rebuilt views.")] = False,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Make all views anew from the events. Interrupted, the old ones stay."""
+    with workplace() as place, bar("events") as progress:
+        total = place.ledger.position()
+        place.projector.catch_up()
+        if not check:
+            place.projector.rebuild(lambda done: progress(done, total))
+            say(f"Views rebuilt from {total:,} events.")
+            return
+        differences = place.projector.check(lambda done: progress(done, total))
+    rows = [{"table": d.table, "key": str(d.key), "difference": str(d)} for d in differences]
+    show(rows, ("table", "key", "difference"), form, empty=f"The views equal those rebuilt from {total:,} events.")
+    if rows:
+        raise typer.Exit(1)
+
+
+@app.command("sink")
+@command
+def sink(
+    maildir: Annotated[Path, typer.Option(help="Where mails are filed.")],
+    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0: any that is free.")] = 2525,
+    refuse: Annotated[list[str] | None, typer.Option(help="Refuse this address for good; repeatable.")] = None,
+    greylist: Annotated[list[str] | None, typer.Option(help="Refuse this address at first; repeatable.")] = None,
+) -> None:
+    """Serve a mail server for trying out: it files every mail in a Maildir and sends none on."""
+    rules = [RefuseRule(address) for address in refuse or ()]
+    rules += [RefuseRule(address, 1) for address in greylist or ()]
+    server = Sink(maildir, host, port, refuse=rules)
+    try:
+        server.listen()
+    except OSError as error:
+        mend = "Take another with --port."
+        raise InvalidInput(f"port {port} is not free: {error.strerror}.", mend=mend, field="--port") from None
+    say(f"Listening on {host}:{server.port}, mails go to {maildir}. Ctrl-C ends it.")
+    server.serve_forever()
+    say(f"{server.accepted} mails filed in {maildir}.")
+
+
+def _make_key(folder: Path, reference: str) -> None:
+    kind, _, place = reference.partition(":")
+    path = folder / place
+    if kind == "file" and not path.exists():
+        path.touch(mode=PRIVATE)
+        path.write_text(secrets.token_hex(KEY_BYTES) + "\n", encoding="ascii")

@@ -1,0 +1,92 @@
+"""Listings as table, JSON or CSV; and the one place where a command's words meet the terminal."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+"""A spreadsheet would run a cell that begins so."""
+
+PIPED_WIDTH = 160
+"""Columns of a table that goes to a file or a pipe, where there is no terminal to ask."""
+
+console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPED_WIDTH)
+
+
+class Format(StrEnum):
+    """How a listing is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+FormatOption = Annotated[Format, typer.Option("--format", "-f", help="table for people, json or csv for programs.")]
+
+
+def show(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], form: Format, *, empty: str = "None.") -> None:
+    """Print rows: a table with these columns, or all of them as JSON or CSV."""
+    match form:
+        case Format.TABLE:
+            _table(list(rows), columns, empty)
+        case Format.JSON:
+            print_json([{name: row[name] for name in columns} for row in rows])
+        case Format.CSV:
+            _csv(rows, columns)
+
+
+def print_json(value: object) -> None:
+    """One JSON document on standard output."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
+
+
+def say(text: str) -> None:
+    """One line for people."""
+    console.print(text, markup=False)
+
+
+def local(at: datetime | str | None, zone: str = "UTC") -> str:
+    """A time in a zone, to the second, for people."""
+    if not at:
+        return ""
+    at = datetime.fromisoformat(at) if isinstance(at, str) else at
+    return f"{at.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M:%S}"
+
+
+def _table(rows: list[Mapping[str, Any]], columns: Sequence[str], empty: str) -> None:
+    if not rows:
+        say(empty)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        numbers = all(isinstance(row[name], int | None) for row in rows)
+        table.add_column(name.replace("_", " "), justify="right" if numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(row[name]) for name in columns))
+    console.print(table, markup=False)
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else str(value).replace("[", "\\[")
+
+
+def _csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\r\n")
+    writer.writerow(columns)
+    writer.writerows([_defused(row[name]) for name in columns] for row in rows)
+
+
+def _defused(value: Any) -> Any:
+    """A text that a spreadsheet would take for a formula, quoted; numbers stay numbers."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value

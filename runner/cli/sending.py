@@ -1,0 +1,244 @@
+"""`sendledger run`, `tick`, `status`, `queue`, `sendlog`, `why`: send, and see what was sent and what waits."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
+
+import typer
+
+from domain.campaign import Campaign
+from domain.errors import CommandRefused, InvalidInput
+from domain.events import Sender
+from domain.gate import earliest
+from domain.leads import LeadState
+from domain.mailbox import Mailbox
+from domain.policies import Send, next_send
+from domain.rules import Rule, Wait
+from projections import queries
+from runner import campaigns, logs
+from runner.cli.context import command, workplace
+from runner.cli.output import Format, FormatOption, local, print_json, say, show
+from runner.clock import SimulatedClock
+from runner.daemon import SENDERS, Runner, run_real, run_simulated, stopped_by_signals
+from runner.workplace import Workplace
+
+app = typer.Typer()
+
+LogFormat = Literal["text", "json"]
+By = Annotated[Sender | None, typer.Option("--by", help="Only this sender's.")]
+Lead = Annotated[int | None, typer.Option("--lead", help="Only this lead.")]
+Number = Annotated[int, typer.Argument(help="The campaign's number.")]
+Limit = Annotated[int, typer.Option(help="So many rows at most.")]
+
+UNITS = {"s": 1, "m": 60, "h": 3600}
+SEND_LOG = (
+    "campaign_id",
+    "lead_id",
+    "attempt",
+    "sender",
+    "outcome",
+    "locked_at",
+    "finished_at",
+    "code",
+    "enhanced",
+    "queue_id",
+    "message_id",
+    "digest",
+)
+STATUS = ("id", "name", "status", "owner", "sent", "queued", "failed", "skipped", "in_doubt", "next_mail", "why")
+QUEUE = ("lead_id", "state", "v1_status", "priority", "attempts", "next_attempt_at", "last_code")
+
+
+def duration(text: str) -> timedelta:
+    """A duration with its unit: 30s, 1m, 2h."""
+    number, unit = text[:-1], text[-1:]
+    if not number.isdecimal() or unit not in UNITS or int(number) == 0:
+        raise InvalidInput(f"{text!r} is no duration.", mend="Write it with its unit: 30s, 1m, 2h.")
+    return timedelta(seconds=int(number) * UNITS[unit])
+
+
+def instant(text: str) -> datetime:
+    """An instant with its zone."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        mend = "Write it with its zone, such as 2026-10-06T18:00+02:00."
+        raise InvalidInput(f"{text!r} is no instant.", mend=mend, field="--until")
+    return at.astimezone(UTC)
+
+
+@app.command("run")
+@command
+def run(
+    v1_every: Annotated[str | None, typer.Option(help="Cadence of V1, such as 1m.")] = None,
+    v2_every: Annotated[str | None, typer.Option(help="Cadence of V2, such as 30s.")] = None,
+    until: Annotated[str | None, typer.Option(help="Stop at this instant; required in simulated time.")] = None,
+    log_format: Annotated[LogFormat | None, typer.Option(help="text or json.")] = None,
+) -> None:
+    """Run both senders until stopped by SIGTERM or Ctrl-C: the mail under way is finished and recorded.
+
+    Example: sendledger run --v1-every 1m --v2-every 30s
+    """
+    with workplace() as place:
+        logs.configure(log_format or place.settings.log_format)
+        cadence = dict(place.settings.cadence)
+        given: dict[Sender, str | None] = {"v1": v1_every, "v2": v2_every}
+        cadence |= {sender: duration(text) for sender, text in given.items() if text}
+        end = instant(until) if until else None
+        clock = place.clock
+        if isinstance(clock, SimulatedClock) and end is None:
+            mend = "Say when it ends: --until 2026-10-06T18:00+02:00."
+            raise InvalidInput("this ledger's time is simulated.", mend=mend, field="--until")
+        with place.views() as views:
+            last = queries.last_ticks(views)
+        with Runner(place.ledger, place.settings.runners_folder, clock) as runner, stopped_by_signals(runner):
+            runner.record_missed({s: datetime.fromisoformat(at) for s, at in last.items() if s in SENDERS}, cadence)
+            if isinstance(clock, SimulatedClock) and end is not None:
+                run_simulated(runner, clock, cadence, end)
+            else:
+                run_real(runner, cadence, end)
+        say(f"Stopped at {clock.now():%Y-%m-%d %H:%M:%S} UTC.")
+
+
+@app.command("tick")
+@command
+def tick(sender: Annotated[Sender, typer.Argument(help="v1 or v2.")], form: FormatOption = Format.TABLE) -> None:
+    """One tick of one sender, and what it did."""
+    with workplace() as place:
+        logs.configure(place.settings.log_format)
+        with Runner(place.ledger, place.settings.runners_folder, place.clock) as runner:
+            done = runner.tick(sender)
+            if done is not None:
+                done.wait()
+            _, waiting = runner.roster.due(sender, place.now())
+        results = dict(done.results) if done else {}
+        told: dict[str, Any] = {
+            "sender": sender,
+            "considered": done.considered if done else 0,
+            "sent": results.get("sent", 0),
+            "failed": results.get("failed", 0),
+            "in_doubt": results.get("in doubt", 0),
+            "waiting": ", ".join(f"{count} {rule}" for rule, count in sorted(waiting.items()) if rule != Rule.OWNER),
+        }
+        show([told], tuple(told), form)
+
+
+@app.command("status")
+@command
+def status(form: FormatOption = Format.TABLE) -> None:
+    """Every campaign: where its leads are, and why its next mail does not leave now."""
+    with workplace() as place, place.views() as views:
+        rows = [{**row, **_next(place, row["id"])} for row in queries.campaigns(views)]
+        columns = (
+            "id",
+            "name",
+            "status",
+            "owner",
+            "sent",
+            "queued",
+            "failed",
+            "skipped",
+            "in_doubt",
+            "next_mail",
+            "why",
+        )
+        show(rows, columns, form, empty="No campaigns yet: sendledger campaign create FILE")
+
+
+@app.command("queue")
+@command
+def queue(number: Number, limit: Limit = 50, form: FormatOption = Format.TABLE) -> None:
+    """The leads of a campaign that wait, are being mailed, or are in doubt."""
+    with workplace() as place, place.views() as views:
+        row = campaigns.existing(queries.campaign(views, number), number)
+        rows = [dict(lead) for lead in queries.queue(views, number, limit=limit)]
+        for lead in rows if form is Format.TABLE else ():
+            lead["next_attempt_at"] = local(lead["next_attempt_at"], row["zone"])
+        show(rows, QUEUE, form, empty="Nobody waits.")
+        waiting = row["queued"] + row["locked"] + row["in_doubt"]
+        if form is Format.TABLE and waiting > len(rows):
+            say(f"… {waiting - len(rows):,} more; --limit shows them.")
+
+
+@app.command("sendlog")
+@command
+def sendlog(
+    number: Annotated[int | None, typer.Argument(help="Only this campaign.")] = None,
+    by: By = None,
+    lead: Lead = None,
+    limit: Limit = 50,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Every attempt, newest first: sender, lead, Message-ID, digest, times and codes."""
+    with workplace() as place, place.views() as views:
+        rows = [dict(row) for row in queries.send_log(views, campaign=number, sender=by, lead=lead, limit=limit)]
+        if form is Format.TABLE:
+            for row in rows:
+                row["locked_at"], row["finished_at"] = local(row["locked_at"]), local(row["finished_at"])
+                row["digest"] = (row["digest"] or "")[:12]
+        show(rows, SEND_LOG, form, empty="Nothing was tried yet.")
+
+
+@app.command("why")
+@command
+def why(number: Number, lead: Lead = None, form: FormatOption = Format.TABLE) -> None:
+    """Why does the next mail of this campaign, or of one lead, not leave now, and when can it at the earliest?
+
+    Example: sendledger why 4 --lead 17
+    """
+    with workplace() as place:
+        told = _why_lead(place, number, lead) if lead is not None else _next(place, number)
+        if form is Format.JSON:
+            print_json(told)
+        else:
+            show([told], tuple(told), form)
+
+
+def _next(place: Workplace, number: int) -> dict[str, Any]:
+    """The rule that binds a campaign now, and the earliest time of its next mail."""
+    now = place.now()
+    with place.ledger.campaign(number) as campaign:
+        if not campaign.exists:
+            raise CommandRefused(f"there is no campaign {number}; `sendledger campaign list` shows which there are.")
+    with place.ledger.campaign_and_mailbox(number) as (campaign, mailbox):
+        decision = next_send(campaign, mailbox, campaign.owner, now)
+        if isinstance(decision, Send):
+            return {"next_mail": "now", "why": "due", "lead": decision.lead_id}
+        at = _earliest_send(campaign, mailbox, decision, now)
+        zone = campaign.schedule.zone
+        return {"next_mail": local(at, zone), "why": _told(decision, zone), "lead": None}
+
+
+def _earliest_send(campaign: Campaign, mailbox: Mailbox, wait: Wait, now: datetime) -> datetime | None:
+    """When all rules allow a mail: the rule's own end, and from there the first instant the gate is open."""
+    if wait.until is None:
+        return None
+    return earliest(campaign, mailbox, max(wait.until, now))
+
+
+def _why_lead(place: Workplace, number: int, lead: int) -> dict[str, Any]:
+    told = _next(place, number)
+    with place.ledger.campaign(number) as campaign:
+        position = campaign.numbers.position(lead)
+        if position is None:
+            raise CommandRefused(f"campaign {number} has no lead {lead}.")
+        state = campaign.roll.state(position)
+        retry = campaign.retry_of.get(position)
+        zone = campaign.schedule.zone
+        if state is not LeadState.QUEUED:
+            told = {"next_mail": "", "why": f"it is {state.label}", "lead": lead}
+        elif retry is not None and retry.due_at > place.now():
+            told = {"next_mail": local(retry.due_at, zone), "why": _told(Wait(Rule.BACK_OFF, retry.due_at), zone)}
+        elif told["lead"] not in (None, lead):
+            told["why"] = f"waits its turn; lead {told['lead']} is next"
+        told["lead"] = lead
+    return told
+
+
+def _told(wait: Wait, zone: str) -> str:
+    note = f" ({wait.note})" if wait.note else ""
+    until = f", until {local(wait.until, zone)}" if wait.until else ""
+    return f"{wait.rule}{note}{until}"

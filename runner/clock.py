@@ -1,0 +1,36 @@
+"""The time of a ledger: real, or simulated and moved from tick to tick. Fixed when the ledger is made."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What asks for the time gets an aware UTC datetime."""
+
+    def now(self) -> datetime:
+        """The time of this ledger."""
+
+
+class RealClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """Now."""
+        return datetime.now(UTC)
+
+
+class SimulatedClock:
+    """Stands still until it is moved, and never goes back."""
+
+    def __init__(self, start: datetime) -> None:
+        self._now = start.astimezone(UTC)
+
+    def now(self) -> datetime:
+        """Where it stands."""
+        return self._now
+
+    def move_to(self, at: datetime) -> None:
+        """Forward to this instant."""
+        self._now = max(self._now, at.astimezone(UTC))

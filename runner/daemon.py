@@ -1,0 +1,222 @@
+"""The runner: one process start that ticks both senders, with a worker for each mailbox.
+
+In real time `schedule` is the heartbeat that wakes the ticks; in simulated time the clock walks from tick to tick as
+fast as the mails can be delivered. What is due is computed from the events, so a second start repeats nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from pathlib import Path
+from threading import Event as Flag
+from threading import Lock
+from types import FrameType, TracebackType
+from typing import Self, get_args
+
+import schedule
+import structlog
+from eventsourcing.persistence import PersistenceError
+
+from domain.events import Sender
+from runner.clock import Clock, SimulatedClock
+from runner.sending.delivery import Delivery
+from runner.sending.diary import Diary
+from runner.sending.journal import Journal, forget_old
+from runner.sending.liveness import RunnerLock
+from runner.sending.recording import Recording, replay_journals, sweep
+from runner.sending.roster import Roster
+from runner.sending.servers import Servers
+from runner.sending.worker import Job, MailboxWorker, Tick
+from runner.store.ledger import Ledger
+
+CADENCE: dict[Sender, timedelta] = {"v1": timedelta(minutes=1), "v2": timedelta(seconds=30)}
+SWEEP_EVERY = timedelta(minutes=1)
+HEARTBEAT_S = 0.2
+CLOCK_JUMP = timedelta(seconds=5)
+"""The wall clock may drift so far from the steady one between two beats; more is a jump."""
+
+SENDERS: tuple[Sender, ...] = get_args(Sender)
+
+log = structlog.get_logger()
+
+
+class Runner:
+    """One process start. `with Runner(…) as runner:` holds its lock, tells its diary, and mends what crashes left."""
+
+    def __init__(self, ledger: Ledger, folder: Path, clock: Clock) -> None:
+        self._ledger = ledger
+        self._folder = folder
+        self._clock = clock
+        self._lock = RunnerLock(folder)
+        self.stopping = Flag()
+        self._diary = Diary(ledger, self._lock.runner, clock)
+        journal = Journal(folder, self._lock.runner)
+        recording = Recording(ledger, journal, clock, self.stopping)
+        self._delivery = Delivery(ledger, self._lock.runner, clock, recording)
+        self._servers = Servers(ledger, loopback_only=isinstance(clock, SimulatedClock))
+        self._workers: dict[str, MailboxWorker] = {}
+        self._under_way: set[int] = set()
+        self._guard = Lock()
+        self._roster: Roster | None = None
+
+    @property
+    def roster(self) -> Roster:
+        """The campaigns, read when first asked for."""
+        if self._roster is None:
+            self._roster = Roster(self._ledger)
+        return self._roster
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stack.enter_context(self._lock)
+            self._diary.runner_started(socket.gethostname(), os.getpid(), version("sendledger"))
+            replayed = replay_journals(self._ledger, self._folder, self._clock)
+            if replayed:
+                log.info("journaled outcomes recorded", mails=replayed)
+            forget_old(self._folder, datetime.now(UTC))
+            self.sweep()
+            stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stopping.set()
+        for worker in self._workers.values():
+            worker.end()
+        for worker in self._workers.values():
+            worker.join()
+        try:
+            self._diary.runner_stopped()
+        except PersistenceError:
+            log.exception("the end of this runner could not be recorded")
+        self._lock.__exit__(kind, error, trace)
+
+    def sweep(self) -> None:
+        """Put in doubt what runners that are gone left locked."""
+        self.roster.refresh()
+        for number in self.roster.campaigns:
+            sweep(self._ledger, number, self._folder, self._clock)
+
+    def tick(self, sender: Sender) -> Tick | None:
+        """One tick: hands what is due to the workers. None when nothing is. The caller may wait for the tick."""
+        now = self._clock.now()
+        self.roster.refresh()
+        due, _ = self.roster.due(sender, now)
+        with self._guard:
+            due = {number: mailbox for number, mailbox in due.items() if number not in self._under_way}
+            self._under_way.update(due)
+        if not due:
+            self._diary.idle(sender, now)
+            return None
+        tick = Tick(sender, now, len(due))
+        self._diary.started(tick)
+        for number, mailbox in due.items():
+            self._worker(mailbox).add(Job(number, tick))
+        return tick
+
+    def record_missed(self, last_tick: Mapping[Sender, datetime], cadence: Mapping[Sender, timedelta]) -> None:
+        """Write down the ticks between the last ones of earlier runners and now."""
+        now = self._clock.now()
+        for sender, last in last_tick.items():
+            missed = int((now - last) / cadence[sender]) - 1
+            if missed > 0:
+                self._diary.missed(sender, missed, last, now)
+                log.info("ticks missed", sender=sender, ticks=missed, since=last.isoformat())
+
+    def _worker(self, mailbox: str) -> MailboxWorker:
+        worker = self._workers.get(mailbox)
+        if worker is None:
+            worker = MailboxWorker(mailbox, self._delivery, self._servers.open, self._job_done, self.stopping)
+            self._workers[mailbox] = worker
+            worker.start()
+        return worker
+
+    def _job_done(self, job: Job, tick_is_over: bool) -> None:
+        with self._guard:
+            self._under_way.discard(job.campaign)
+        if tick_is_over:
+            guarded(self._diary.finished, job.tick)
+
+
+def run_real(runner: Runner, cadence: Mapping[Sender, timedelta], until: datetime | None) -> None:
+    """Tick until told to stop, or until a time. Every job is guarded: an error is logged and the loop goes on."""
+    heart = schedule.Scheduler()
+
+    def wake() -> None:
+        heart.clear()
+        for sender in SENDERS:
+            heart.every(max(1, int(cadence[sender].total_seconds()))).seconds.do(guarded, runner.tick, sender)
+        heart.every(int(SWEEP_EVERY.total_seconds())).seconds.do(guarded, runner.sweep)
+
+    steady = _steady_offset()
+    wake()
+    for sender in SENDERS:
+        guarded(runner.tick, sender)
+    while not runner.stopping.wait(HEARTBEAT_S):
+        if until is not None and datetime.now(UTC) >= until:
+            return
+        jump = timedelta(seconds=_steady_offset() - steady)
+        if abs(jump) > CLOCK_JUMP:
+            # `schedule` computes with the wall clock: after a step back its jobs would fall silent for as long.
+            log.warning("the clock jumped", seconds=round(jump.total_seconds()))
+            steady = _steady_offset()
+            wake()
+        heart.run_pending()
+
+
+def run_simulated(
+    runner: Runner,
+    clock: SimulatedClock,
+    cadence: Mapping[Sender, timedelta],
+    until: datetime,
+    progress: Callable[[datetime], None] = lambda _: None,
+) -> None:
+    """Walk the clock from tick to tick until `until`, waiting for each tick's mails."""
+    following = {sender: clock.now() for sender in SENDERS}
+    while not runner.stopping.is_set():
+        sender = min(following, key=lambda each: (following[each], each))
+        if following[sender] >= until:
+            clock.move_to(until)
+            return
+        clock.move_to(following[sender])
+        following[sender] += cadence[sender]
+        tick = guarded(runner.tick, sender)
+        if isinstance(tick, Tick):
+            tick.wait()
+        progress(clock.now())
+
+
+@contextmanager
+def stopped_by_signals(runner: Runner) -> Iterator[None]:
+    """SIGTERM and SIGINT end the work in good order: the dialogue under way is finished and recorded."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        runner.stopping.set()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def guarded(job: Callable[..., object], *args: object) -> object:
+    """Run a job; an error is logged and never ends the loop."""
+    try:
+        return job(*args)
+    except Exception:
+        log.exception("a job failed", job=getattr(job, "__name__", "job"))
+        return None
+
+
+def _steady_offset() -> float:
+    return time.time() - time.monotonic()

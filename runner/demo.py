@@ -1,0 +1,88 @@
+"""The demonstration: two sample campaigns, one on V1 and one on V2, over two simulated working days, by real SMTP.
+
+A second run goes on where the first stopped. Everything lies in one folder, which may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from importlib.resources import as_file, files
+from zoneinfo import ZoneInfo
+
+from domain import commands
+from domain.calendar import Schedule, calendar_of
+from domain.errors import CommandRefused
+from runner import campaigns, samples
+from runner import mailbox_identity as identities
+from runner.clock import SimulatedClock
+from runner.daemon import Runner, run_simulated
+from runner.leads.importing import import_leads
+from runner.mailbox_identity import Identity, Tls
+from runner.rendering import check_all_render
+from runner.sink import RefuseRule, Sink
+from runner.workplace import Workplace
+
+ACTOR = "demo"
+MAILBOX = "sprzedaz"
+MAILBOX_LIMIT = 60
+ZONE = "Europe/Warsaw"
+SAMPLES = ("jesien", "zima")
+WORKING_DAYS = 2
+REFUSED_ROW, GREYLISTED_ROW = 3, 5
+"""Which leads of the first sample the demonstration's server refuses: one for good, one at first."""
+
+
+def addresses_to_refuse() -> list[RefuseRule]:
+    """One address refused for good and one at first, of the first sample."""
+    rows = (files(samples) / f"{SAMPLES[0]}.csv").read_text(encoding="utf-8").splitlines()
+    address = [row.partition(";")[0] for row in rows]
+    return [RefuseRule(address[REFUSED_ROW]), RefuseRule(address[GREYLISTED_ROW], 1)]
+
+
+def run(place: Workplace, sink: Sink, say: Callable[[str], None]) -> None:
+    """Make the sample campaigns if the ledger has none, then run two working days on from where it stands."""
+    clock = place.clock
+    if not isinstance(clock, SimulatedClock):
+        raise CommandRefused("the demonstration runs in a ledger with simulated time only.")
+    if place.ledger.campaigns():
+        identities.change(
+            place.ledger, MAILBOX, {"port": sink.port}, daily_limit=None, zone=None, actor=ACTOR, now=clock.now()
+        )
+        say(f"Going on with the ledger of an earlier run, at {_local(clock.now())}.")
+    else:
+        _set_up(place, sink)
+        say(f"Two campaigns made and started at {_local(clock.now())}: 1 on V1, 2 on V2.")
+    until = end_of_working_days(clock.now(), WORKING_DAYS)
+    with Runner(place.ledger, place.settings.runners_folder, clock) as runner:
+        run_simulated(runner, clock, place.settings.cadence, until)
+    say(f"Ran both senders until {_local(clock.now())}.")
+
+
+def end_of_working_days(at: datetime, days: int) -> datetime:
+    """When the window closes for the so-manieth time from now on."""
+    calendar = calendar_of(Schedule(zone=ZONE, holidays_of=("PL",)))
+    for _ in range(days):
+        opening = calendar.next_opening(at)
+        closing = calendar.closing(opening) if opening else None
+        at = closing or at
+    return at + timedelta(minutes=1)
+
+
+def _set_up(place: Workplace, sink: Sink) -> None:
+    now = place.now()
+    identity = Identity("Anna Łęcka", "anna@nadawca.example", "127.0.0.1", sink.port, Tls.NONE).checked()
+    identities.add(place.ledger, MAILBOX, identity, daily_limit=MAILBOX_LIMIT, zone=ZONE, actor=ACTOR, now=now)
+    for name in SAMPLES:
+        with as_file(files(samples)) as folder:
+            number = campaigns.create(place.ledger, folder / f"{name}.toml", actor=ACTOR, now=now)
+            import_leads(place.ledger, number, folder / f"{name}.csv", secret=place.settings.secret(), now=place.now)
+        check_all_render(place.ledger, place.engine, number)
+        place.ledger.on_campaign(
+            number, lambda campaign: commands.start(campaign, actor=ACTOR, reason=None, now=now), first_in_line=True
+        )
+
+
+def _local(at: datetime) -> str:
+
+    return f"{at.astimezone(ZoneInfo(ZONE)):%a %d %b %Y %H:%M} {ZONE}"

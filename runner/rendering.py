@@ -1,0 +1,56 @@
+"""Rendering all leads of a campaign before it starts: what cannot be rendered is found now, not at night."""
+
+from __future__ import annotations
+
+import json
+
+from sqlalchemy import Engine
+
+from domain.errors import CommandRefused, InvalidInput
+from projections import kept
+from projections.database import reading
+from runner.mail.errors import RenderFailed
+from runner.mail.templates import CompiledContent, Content, compile_content
+from runner.store.ledger import Ledger
+
+SHOWN = 20
+"""So many leads that fail are named; all are counted."""
+
+
+def check_all_render(ledger: Ledger, engine: Engine, number: int) -> int:
+    """Render every contact of the campaign with the content in force; how many. Raises `InvalidInput` listing those
+    that fail, by lead number and reason, and never by value."""
+    with ledger.campaign(number) as campaign:
+        if not campaign.exists:
+            raise CommandRefused(f"there is no campaign {number}; `sendledger campaign list` shows which there are.")
+        version = campaign.content_version
+    with reading(engine) as connection:
+        content = kept.content(connection, number, version)
+        if content is None:
+            raise CommandRefused(f"the content of campaign {number}, version {version}, is missing.")
+        compiled = compile_content(Content(content["subject"], content["text"], content["html"]))
+        count, failed, shown = 0, 0, []
+        for contact in kept.contacts_of(connection, number):
+            count += 1
+            problem = _problem(compiled, contact["address"], contact["fields"])
+            if problem is not None:
+                failed += 1
+                if failed <= SHOWN:
+                    shown.append(f"  lead {contact['lead_id']}: {problem}")
+    if failed:
+        more = [f"  … and {failed - SHOWN} more"] if failed > SHOWN else []
+        raise InvalidInput(
+            "\n".join(
+                [f"campaign {number} does not start: {failed} of {count} leads cannot be rendered.", *shown, *more]
+            ),
+            mend="\nMend the template with `campaign edit`, or import the leads again with the missing fields.",
+        )
+    return count
+
+
+def _problem(compiled: CompiledContent, address: str, fields: str) -> str | None:
+    try:
+        compiled.render({**json.loads(fields), "email": address})
+    except RenderFailed as failed:
+        return str(failed)
+    return None

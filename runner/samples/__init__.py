@@ -1,0 +1,1 @@
+"""Two sample campaigns, with invented people, for `sendledger demo`."""

@@ -1,0 +1,292 @@
+"""The ledger: decide on a state, append the events, then evolve the state. Nothing else changes one.
+
+States are held, never copied: a refused or lost append leaves nothing behind. A lost race is no refusal: the decision
+is made again on the newest state inside the append lock. Appends by other processes are picked up by `refresh`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from threading import Lock, RLock
+from typing import Any, cast
+
+from eventsourcing.application import Application
+from eventsourcing.persistence import InfrastructureFactory, IntegrityError, Mapper
+from eventsourcing.utils import Environment
+from sqlalchemy import Executable
+
+from domain import campaign as campaigns
+from domain import mailbox as mailboxes
+from domain.campaign import Campaign
+from domain.events import Event
+from domain.mailbox import Mailbox
+from domain.snapshot import freeze, shape, thaw
+from runner.store.mapper import EventMapper
+from runner.store.recorder import Appending, Kept, LedgerFactory, SqliteRecorder
+from runner.store.snapshots import SnapshotStore
+
+READ_BATCH = 10_000
+SNAPSHOT_EVERY = 5_000
+"""Events of a campaign between two snapshots: a cold start reads at most about so many."""
+
+CAMPAIGN, MAILBOX = "campaign-", "mailbox-"
+
+CAMPAIGN_END = "campaign."  # the first text after all that begin with "campaign-"
+_FIRST_OF_STREAMS = (
+    "SELECT originator_id FROM stored_events WHERE originator_version = 1 AND originator_id > ? AND originator_id < ?"
+)
+
+State = Campaign | Mailbox
+KeepFor = Callable[[Sequence[Event]], Sequence[Kept]]
+
+
+def campaign_stream(number: int) -> str:
+    """The stream of this campaign."""
+    return f"{CAMPAIGN}{number}"
+
+
+def campaign_number(stream: str) -> int:
+    """The campaign of this stream."""
+    return int(stream.removeprefix(CAMPAIGN))
+
+
+def mailbox_stream(name: str) -> str:
+    """The stream of this mailbox."""
+    return f"{MAILBOX}{name}"
+
+
+class Ledger(Application[str]):
+    """The event store of one database, and the states of its campaigns and mailboxes."""
+
+    name = "Sendledger"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__({"SQLITE_DBNAME": str(path), "CREATE_TABLE": "n", "ORIGINATOR_ID_TYPE": "text"})
+        self.path = path
+        self._held: dict[str, _Held] = {}
+        self._holding = Lock()
+        self._position = self.position()  # a state is loaded later than this, so nothing falls in between
+        self._snapshots = SnapshotStore(self._recorder, shape())
+
+    def construct_env(self, name: str, env: Mapping[str, str] | None = None) -> Environment:
+        """Only what is given here: the library would read the process's environment too."""
+        return Environment(name, dict(env or {}))
+
+    def construct_factory(self, env: Environment) -> InfrastructureFactory[Any]:
+        """Our recorder on the library's."""
+        return LedgerFactory(env)
+
+    def construct_mapper(self) -> Mapper[str]:
+        """Our strict mapper."""
+        return EventMapper()
+
+    @property
+    def _recorder(self) -> SqliteRecorder:
+        return cast(SqliteRecorder, self.recorder)
+
+    @contextmanager
+    def campaign(self, number: int) -> Iterator[Campaign]:
+        """The campaign's state, held while the block runs: others wait to decide on it."""
+        with self._hold(campaign_stream(number)) as state:
+            yield cast(Campaign, state)
+
+    @contextmanager
+    def campaign_and_mailbox(self, number: int) -> Iterator[tuple[Campaign, Mailbox]]:
+        """Both states, held while the block runs."""
+        with self.campaign(number) as campaign, self.mailbox(campaign.mailbox) as mailbox:
+            yield campaign, mailbox
+
+    @contextmanager
+    def mailbox(self, name: str) -> Iterator[Mailbox]:
+        """The mailbox's state, held while the block runs."""
+        with self._hold(mailbox_stream(name)) as state:
+            yield cast(Mailbox, state)
+
+    def on_campaign(
+        self,
+        number: int,
+        decision: Callable[[Campaign], list[Event]],
+        keep: KeepFor | None = None,
+        *,
+        first_in_line: bool = False,
+    ) -> list[Event]:
+        """Decide on a campaign and append. `first_in_line`: decide inside the append lock at once (operators)."""
+        return self._decide(
+            [campaign_stream(number)], lambda states: decision(cast(Campaign, states[0])), keep, first_in_line
+        )
+
+    def on_mailbox(
+        self, name: str, decision: Callable[[Mailbox], list[Event]], keep: KeepFor | None = None
+    ) -> list[Event]:
+        """Decide on a mailbox and append, inside the append lock."""
+        return self._decide([mailbox_stream(name)], lambda states: decision(cast(Mailbox, states[0])), keep, True)
+
+    def on_both(
+        self,
+        number: int,
+        mailbox: str,
+        decision: Callable[[Campaign, Mailbox], list[Event]],
+        keep: KeepFor | None = None,
+    ) -> list[Event]:
+        """Decide on a campaign and a mailbox and append to both streams in one transaction."""
+
+        def both(states: Sequence[State]) -> list[Event]:
+            return decision(cast(Campaign, states[0]), cast(Mailbox, states[1]))
+
+        return self._decide([campaign_stream(number), mailbox_stream(mailbox)], both, keep, False)
+
+    def on_campaigns(
+        self, numbers: Sequence[int], decision: Callable[[Sequence[Campaign]], list[Event]], keep: KeepFor | None = None
+    ) -> list[Event]:
+        """Decide on several campaigns and append in one transaction, inside the append lock."""
+        streams = [campaign_stream(number) for number in sorted(numbers)]
+        return self._decide(streams, lambda states: decision(cast(Sequence[Campaign], states)), keep, True)
+
+    def append(self, events: Sequence[Event]) -> None:
+        """Append events of streams that hold no state of ours: runners and ticks."""
+        self._recorder.insert_events([self.mapper.to_stored_event(event) for event in events])
+
+    def fetch(self, statement: Executable, **values: Any) -> list[Any]:
+        """Rows of a statement on kept tables, by the store's own connection: the send path asks once a mail."""
+        with self._recorder.datastore.transaction(commit=False) as cursor:
+            cursor.execute(self._recorder.sql(statement), values)
+            return cast(list[Any], cursor.fetchall())
+
+    def keep(self, *kept: Kept) -> None:
+        """Run statements on kept tables alone, in one transaction."""
+        with self._recorder.append_lock() as appending:
+            appending.keep(kept)
+
+    def campaigns(self) -> list[int]:
+        """The numbers of all campaigns, from the events themselves."""
+        with self._recorder.datastore.transaction(commit=False) as cursor:
+            cursor.execute(_FIRST_OF_STREAMS, (CAMPAIGN, CAMPAIGN_END))
+            return sorted(campaign_number(row["originator_id"]) for row in cursor.fetchall())
+
+    def version(self, stream: str) -> int:
+        """The version of the last event of a stream; 0 when there is none."""
+        last = self._recorder.select_events(stream, desc=True, limit=1)
+        return last[0].originator_version if last else 0
+
+    def stream(self, stream: str, after: int = 0) -> Iterator[Event]:
+        """The events of one stream after this version, in batches."""
+        while batch := self._recorder.select_events(stream, gt=after, limit=READ_BATCH):
+            yield from (cast(Event, self.mapper.to_domain_event(stored)) for stored in batch)
+            after = batch[-1].originator_version
+
+    def read(self, after: int, limit: int) -> list[tuple[int, Event]]:
+        """The log after this position, in order, with positions."""
+        notifications = self._recorder.select_notifications(after, limit, inclusive_of_start=False)
+        return [(n.id, cast(Event, self.mapper.to_domain_event(n))) for n in notifications]
+
+    def position(self) -> int:
+        """The position of the last event in the log; 0 when it is empty."""
+        return self._recorder.max_notification_id() or 0
+
+    def refresh(self) -> set[str]:
+        """Bring every held state up to date. Returns the streams that others appended to. One statement when idle."""
+        changed = set()
+        while batch := self._recorder.select_notifications(self._position, READ_BATCH, inclusive_of_start=False):
+            for stored in batch:
+                stream = cast(str, stored.originator_id)
+                held = self._held.get(stream)
+                if held is None:
+                    changed.add(stream)
+                    continue
+                with held.lock:
+                    if stored.originator_version == held.state.version + 1:
+                        held.evolve(cast(Event, self.mapper.to_domain_event(stored)))
+                        changed.add(stream)
+            self._position = batch[-1].id
+        return changed
+
+    def snapshot(self, number: int) -> None:
+        """Keep this campaign's state, so that the next start need not read its whole stream."""
+        with self.campaign(number) as campaign:
+            if campaign.exists:
+                self._snapshots.save(campaign.stream, campaign.version, freeze(campaign))
+
+    def _decide(
+        self,
+        streams: Sequence[str],
+        decision: Callable[[Sequence[State]], list[Event]],
+        keep: KeepFor | None,
+        first_in_line: bool,
+    ) -> list[Event]:
+        with ExitStack() as stack:
+            states = [stack.enter_context(self._hold(stream)) for stream in streams]
+            if not first_in_line:
+                events = decision(states)
+                if not events:
+                    return events
+                try:
+                    kept = keep(events) if keep else ()
+                    self._recorder.insert_events([self.mapper.to_stored_event(event) for event in events], kept=kept)
+                except IntegrityError:
+                    pass  # somebody else was first: decide again on what is true now
+                else:
+                    return self._evolve(events)
+            with self._recorder.append_lock() as appending:
+                for stream in streams:
+                    self._catch_up(stream, appending)
+                events = decision(states)
+                appending.insert([self.mapper.to_stored_event(event) for event in events])
+                appending.keep(keep(events) if keep else ())
+            return self._evolve(events)
+
+    def _evolve(self, events: list[Event]) -> list[Event]:
+        for event in events:
+            held = self._held[event.originator_id]
+            held.evolve(event)
+        for stream in {event.originator_id for event in events}:
+            self._held[stream].snapshot_when_due(self._snapshots)
+        return events
+
+    def _catch_up(self, stream: str, appending: Appending) -> None:
+        held = self._held[stream]
+        for stored in appending.tail(stream, held.state.version):
+            held.evolve(cast(Event, self.mapper.to_domain_event(stored)))
+
+    @contextmanager
+    def _hold(self, stream: str) -> Iterator[State]:
+        with self._holding:
+            held = self._held.get(stream)
+            if held is None:
+                held = self._held[stream] = _Held(stream)
+        with held.lock:
+            if not held.loaded:
+                self._load(held)
+            yield held.state
+
+    def _load(self, held: _Held) -> None:
+        if held.stream.startswith(CAMPAIGN) and (frozen := self._snapshots.load(held.stream)) is not None:
+            held.state = thaw(held.stream, frozen)
+            held.snapshot_version = held.state.version
+        for event in self.stream(held.stream, held.state.version):
+            held.evolve(event)
+        held.loaded = True
+        held.snapshot_when_due(self._snapshots)
+
+
+class _Held:
+    """A state, and the lock that keeps two threads from deciding on it at once."""
+
+    def __init__(self, stream: str) -> None:
+        self.stream = stream
+        self.lock = RLock()
+        self.loaded = False
+        self.snapshot_version = 0
+        self.state: State = Campaign(stream) if stream.startswith(CAMPAIGN) else Mailbox(stream)
+
+    def evolve(self, event: Event) -> None:
+        if isinstance(self.state, Campaign):
+            campaigns.evolve(self.state, event)
+        else:
+            mailboxes.evolve(self.state, event)
+
+    def snapshot_when_due(self, snapshots: SnapshotStore) -> None:
+        if isinstance(self.state, Campaign) and self.state.version - self.snapshot_version >= SNAPSHOT_EVERY:
+            snapshots.save(self.stream, self.state.version, freeze(self.state))
+            self.snapshot_version = self.state.version
