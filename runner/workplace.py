@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 
-from migrations.run import require_head
 from sqlalchemy import Connection, Engine
 
 from domain.errors import InvalidInput
+from migrations.run import require_head
 from projections import kept
 from projections.database import engine_for, reading
 from projections.projector import Projector

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from migrations.run import upgrade
 
 from domain.errors import InvalidInput
+from migrations.run import upgrade
 from projections.database import engine_for, writing
 from projections.kept import SET_INFO
 from runner.cli.context import command, workplace
