@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -114,17 +115,23 @@ class TestLife:
         world.resume()
         assert kinds(world.history)[-2:] == ["CampaignResumed", "CampaignCompleted"]
 
-    def test_new_leads_a_person_or_late_truth_reopen_it(self) -> None:
-        world = running(5, 5, 5)
-        world.sent(world.lock(0))
-        world.failed(world.lock(1), PERMANENT)
-        token = world.lock(2)
+    @pytest.mark.parametrize(
+        ("again", "position"), [("new leads", 2), ("a person", 0), ("not sent", 1), ("late truth", 1)]
+    )
+    def test_whoever_waits_again_reopens_it(self, again: str, position: int) -> None:
+        world = running(5, 5)
+        world.failed(world.lock(0), PERMANENT)
+        token = world.lock(1)
         world.in_doubt(token)
-        for again in (lambda: world.queue(5), lambda: world.requeue(1), lambda: world.resolve(2, "not sent")):
-            assert world.campaign.status is Status.COMPLETED
-            again()
-            assert world.campaign.status is Status.RUNNING
-            world.skip(*(at for at in range(len(world.campaign.roll)) if world.state(at) is LeadState.QUEUED))
+        assert world.campaign.status is Status.COMPLETED
+        reopening: dict[str, Callable[[], object]] = {
+            "new leads": lambda: world.queue(5),
+            "a person": lambda: world.requeue(0),
+            "not sent": lambda: world.resolve(1, "not sent"),
+            "late truth": lambda: world.failed(token),
+        }
+        reopening[again]()
+        assert world.refusal(position) is None
 
     def test_cancelled_everybody_who_waits_is_skipped_for_good(self) -> None:
         world = running(5, 5, 5)
@@ -255,13 +262,14 @@ class TestLeads:
     @pytest.mark.parametrize("state", ["queued", "locked", "sent", "skipped", "in doubt"])
     def test_nothing_but_a_definite_failure_is_requeued(self, state: str) -> None:
         world = running(5, 5)
-        {
+        given: dict[str, Callable[[], object]] = {
             "queued": lambda: None,
             "locked": lambda: world.lock(0),
             "sent": lambda: world.delivered(0),
             "skipped": lambda: world.skip(0),
             "in doubt": lambda: world.in_doubt(world.lock(0)),
-        }[state]()
+        }
+        given[state]()
         version = world.campaign.version
         with pytest.raises(CommandRefused, match=f"lead 100 of campaign-1 is {state}: only a definite failure"):
             world.requeue(0)
@@ -286,7 +294,7 @@ class TestFailureBeforeALock:
         assert world.campaign.attempts[0] == 2
 
     @pytest.mark.parametrize(
-        ("given", "asked", "rule"),
+        ("happened", "asked", "rule"),
         [
             ("nothing", {"sender": "v2"}, Rule.OWNER),
             ("nothing", {"epoch": 0}, Rule.OWNER),
@@ -298,9 +306,9 @@ class TestFailureBeforeALock:
             ("mailbox changed", {"mailbox": "sales"}, Rule.MAILBOX),
         ],
     )
-    def test_it_goes_through_the_fence_of_a_lock(self, given: str, asked: dict[str, Any], rule: Rule) -> None:
+    def test_it_goes_through_the_fence_of_a_lock(self, happened: str, asked: dict[str, Any], rule: Rule) -> None:
         world = running(5, 5)
-        {
+        given: dict[str, Callable[[], object]] = {
             "nothing": lambda: None,
             "paused": world.pause,
             "cancelled": world.cancel,
@@ -310,7 +318,8 @@ class TestFailureBeforeALock:
                 commands.change_contacts(world.campaign, {0: digest(50)}, now=world.now)
             ),
             "mailbox changed": lambda: world.edit(mailbox="support"),
-        }[given]()
+        }
+        given[happened]()
         version = world.campaign.version
         with pytest.raises(LockRefused) as refused:
             world.refused_before_lock(0, REFUSED, **asked)
