@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from runner.cli import campaigns, checking, doubt, leads, ledgers, mailboxes, sending, suppression
+from runner.cli import campaigns, checking, doubt, leads, ledgers, mailboxes, schema, sending, suppression
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -34,3 +34,4 @@ app.add_typer(leads.app, name="leads")
 app.add_typer(sending.app)
 app.add_typer(doubt.app, name="in-doubt")
 app.add_typer(suppression.app, name="suppress")
+app.add_typer(schema.app, name="db")

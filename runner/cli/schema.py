@@ -1,0 +1,56 @@
+"""`sendledger db …`: the schema of the database."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from domain.errors import InvalidInput
+from migrations.run import current, head, require_head, upgrade
+from runner.cli.context import command
+from runner.cli.output import say
+from runner.settings import FILE_NAME, Settings, load_settings
+
+app = typer.Typer(no_args_is_help=True, help="The schema of the database.")
+
+
+@app.command("upgrade")
+@command
+def bring_up(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would do.")] = False,
+) -> None:
+    """Bring the database to the schema of this program, in one transaction. Stop all runners first."""
+    url = _url(load_settings())
+    before = current(url)
+    if before == head():
+        say(f"The schema is {before}: nothing to do.")
+        return
+    if dry_run:
+        say(f"Would bring the schema from {before or 'none'} to {head()}. Nothing was changed.")
+        return
+    upgrade(url)
+    say(f"The schema is {head()} now; it was {before or 'none'}.")
+
+
+@app.command("current")
+@command
+def show_current() -> None:
+    """Print the schema of the database and the one this program needs."""
+    say(f"database {current(_url(load_settings())) or 'none'}, program {head()}")
+
+
+@app.command("check")
+@command
+def check() -> None:
+    """Exit code 2 unless the database has the schema of this program."""
+    require_head(_url(load_settings()))
+    say(f"The schema is {head()}, as this program needs it.")
+
+
+def _url(settings: Settings) -> str:
+    if not settings.database.exists():
+        mend = "Make it with `sendledger init`."
+        problem = f"there is no ledger at {settings.database}."
+        raise InvalidInput(problem, mend=mend, field="database_url", source=FILE_NAME)
+    return f"sqlite:///{settings.database}"
