@@ -301,6 +301,15 @@ class RunnerStopped(Event):
     runner: str
 
 
+class RunnerRegistered(Event):
+    """A person let a machine send from this ledger. `restored`: it is an older backup; every campaign was paused."""
+
+    host: str
+    restored: bool
+    actor: str
+    reason: str
+
+
 class TickStarted(Event):
     """A tick found work. `tick_at` is the instant its decisions were made for."""
 
@@ -374,6 +383,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         MailboxSlotTaken,
         RunnerStarted,
         RunnerStopped,
+        RunnerRegistered,
         TickStarted,
         TickFinished,
         TicksIdle,

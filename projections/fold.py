@@ -44,7 +44,7 @@ def fold(batch: Batch, connection: Connection, events: Sequence[tuple[int, e.Eve
                 "use the version of Sendledger that wrote it, or a newer one."
             )
         handler(batch, position, event)
-    for kind, number in Counter(type(event) for _, event in events).items():
+    for kind, number in Counter([type(event) for _, event in events]).items():
         batch.add_up("event_counts", "events", number, e.TOPICS[kind])
     batch.write()
 
@@ -376,6 +376,10 @@ def _tick_key(event: Any, kind: str, tick_at: str) -> dict[str, Any]:
     return {"runner": event.runner, "sender": event.sender, "kind": kind, "tick_at": tick_at, "count": 1}
 
 
+def _registered(_batch: Batch, _at: int, _event: e.RunnerRegistered) -> None:
+    """A person's word on a machine: no view shows it but the count of events."""
+
+
 _HANDLERS: dict[type[e.Event], Callable[[Batch, int, Any], None]] = {
     e.CampaignCreated: _created,
     e.ContentChanged: _content_changed,
@@ -405,6 +409,7 @@ _HANDLERS: dict[type[e.Event], Callable[[Batch, int, Any], None]] = {
     e.MailboxSlotTaken: _slot_taken,
     e.RunnerStarted: _runner_started,
     e.RunnerStopped: _runner_stopped,
+    e.RunnerRegistered: _registered,
     e.TickStarted: _tick_started,
     e.TickFinished: _tick_finished,
     e.TicksIdle: _ticks_idle,

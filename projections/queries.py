@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, cast
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Select, func, literal, not_, or_, select
 
+from domain.events import EVENT_TYPES
 from projections import views
 from projections.kept import contacts, in_lists
-from projections.rows import Outcome
+from projections.rows import Outcome, State
 
 Row = Mapping[str, Any]
 """A row by column name."""
@@ -36,6 +37,13 @@ def queue(connection: Connection, number: int, *, limit: int | None = None, offs
     leads = views.leads
     query = select(leads).where(leads.c.campaign_id == number, leads.c.state.in_(WAITING))
     query = query.order_by(leads.c.priority, leads.c.position).limit(limit).offset(offset)
+    return _stream(connection, query)
+
+
+def v1_leads(connection: Connection, number: int) -> Iterator[Row]:
+    """The leads as V1 would read them in its own table: number and status, oldest first."""
+    leads = views.leads
+    query = select(leads.c.lead_id, leads.c.v1_status).where(leads.c.campaign_id == number).order_by(leads.c.position)
     return _stream(connection, query)
 
 
@@ -110,6 +118,12 @@ def campaign_days(connection: Connection, number: int) -> list[Row]:
     return _rows(connection, select(days).where(days.c.campaign_id == number).order_by(days.c.date.desc()))
 
 
+def ticks(connection: Connection, *, sender: str | None = None, limit: int | None = None) -> Iterator[Row]:
+    """Ticks that found work, and runs of idle and missed ones, newest first."""
+    query = select(views.ticks).order_by(views.ticks.c.log_position.desc()).limit(limit)
+    return _stream(connection, query if sender is None else query.where(views.ticks.c.sender == sender))
+
+
 def last_ticks(connection: Connection) -> dict[str, str]:
     """The newest tick of each sender, by any runner."""
     ticks = views.ticks
@@ -140,10 +154,39 @@ def _one(connection: Connection, query: Select[Any]) -> Row | None:
     return cast(Row | None, connection.execute(query).mappings().one_or_none())
 
 
+def unknown_topics(connection: Connection) -> list[str]:
+    """Topics in the ledger that this program does not know: a newer one wrote them."""
+    return [
+        topic for topic in connection.execute(select(views.event_counts.c.topic)).scalars() if topic not in EVENT_TYPES
+    ]
+
+
+def duplicates(connection: Connection) -> list[Row]:
+    """Leads that were mailed twice, for all that is known: two acceptances, or an alarm."""
+    log = views.send_log
+    accepted = func.count().filter(log.c.outcome.in_((Outcome.SENT, Outcome.RESOLVED_SENT)))
+    alarms = func.sum(log.c.duplicate)
+    query = select(log.c.campaign_id, log.c.lead_id, accepted.label("accepted"), alarms.label("alarms"))
+    grouped = query.group_by(log.c.campaign_id, log.c.lead_id).having(or_(accepted > 1, alarms > 0))
+    return _rows(connection, grouped.order_by(log.c.campaign_id, log.c.lead_id))
+
+
+def unaccounted(connection: Connection) -> list[Row]:
+    """Campaigns whose counts by state are not those of their leads, one by one: each must be in exactly one state."""
+    own, leads = views.campaigns, views.leads
+    counted = [func.count().filter(leads.c.state == state).label(state.column) for state in State]
+    actual = select(leads.c.campaign_id, func.count().label("leads"), *counted).group_by(leads.c.campaign_id).subquery()
+    names = ["leads", *(state.column for state in State)]
+    differs = [own.c[name] != func.coalesce(actual.c[name], 0) for name in names]
+    joined = select(own).join(actual, actual.c.campaign_id == own.c.id, isouter=True)
+    adds_up = sum((own.c[state.column] for state in State), start=literal(0)) == own.c.leads
+    return _rows(connection, joined.where(or_(*differs, not_(adds_up))).order_by(own.c.id))
+
+
 def _rows(connection: Connection, query: Select[Any]) -> list[Row]:
     return [cast(Row, row) for row in connection.execute(query).mappings()]
 
 
 def _stream(connection: Connection, query: Select[Any]) -> Iterator[Row]:
-    rows = connection.execution_options(yield_per=STREAMED).execute(query).mappings()
+    rows = connection.execute(query.execution_options(yield_per=STREAMED)).mappings()
     return (cast(Row, row) for row in rows)

@@ -28,6 +28,7 @@ from domain.events import Sender
 from runner.clock import Clock, SimulatedClock
 from runner.sending.delivery import Delivery
 from runner.sending.diary import Diary
+from runner.sending.guard import Guard
 from runner.sending.journal import Journal, forget_old
 from runner.sending.liveness import RunnerLock
 from runner.sending.recording import Recording, replay_journals, sweep
@@ -65,6 +66,7 @@ class Runner:
         self._under_way: set[int] = set()
         self._guard = Lock()
         self._roster: Roster | None = None
+        self._seen = Guard(ledger, folder)
 
     @property
     def roster(self) -> Roster:
@@ -95,15 +97,20 @@ class Runner:
             worker.join()
         try:
             self._diary.runner_stopped()
-        except PersistenceError:
+            self._seen.mark()
+        except (PersistenceError, OSError):
             log.exception("the end of this runner could not be recorded")
         self._lock.__exit__(kind, error, trace)
 
     def sweep(self) -> None:
-        """Put in doubt what runners that are gone left locked."""
+        """Put in doubt what runners that are gone left locked, and remember how far the ledger has come."""
         self.roster.refresh()
         for number in self.roster.campaigns:
-            sweep(self._ledger, number, self._folder, self._clock)
+            try:
+                sweep(self._ledger, number, self._folder, self._clock)
+            except Exception:
+                log.exception("a campaign cannot be swept", campaign=number)
+        self._seen.mark()
 
     def tick(self, sender: Sender) -> Tick | None:
         """One tick: hands what is due to the workers. None when nothing is. The caller may wait for the tick."""
@@ -117,7 +124,12 @@ class Runner:
             self._diary.idle(sender, now)
             return None
         tick = Tick(sender, now, len(due))
-        self._diary.started(tick)
+        try:
+            self._diary.started(tick)
+        except BaseException:
+            with self._guard:
+                self._under_way.difference_update(due)  # else these campaigns would never be looked at again
+            raise
         for number, mailbox in due.items():
             self._worker(mailbox).add(Job(number, tick))
         return tick

@@ -5,18 +5,22 @@ A second run goes on where the first stopped. Everything lies in one folder, whi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
+from email import message_from_bytes
 from importlib.resources import as_file, files
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from domain import commands
 from domain.calendar import Schedule, calendar_of
+from domain.checks import Check
 from domain.errors import CommandRefused
 from runner import campaigns, samples
 from runner import mailbox_identity as identities
 from runner.clock import SimulatedClock
-from runner.daemon import Runner, run_simulated
+from runner.daemon import run_simulated
 from runner.leads.importing import import_leads
 from runner.mailbox_identity import Identity, Tls
 from runner.rendering import check_all_render
@@ -54,19 +58,30 @@ def run(place: Workplace, sink: Sink, say: Callable[[str], None]) -> None:
         _set_up(place, sink)
         say(f"Two campaigns made and started at {_local(clock.now())}: 1 on V1, 2 on V2.")
     until = end_of_working_days(clock.now(), WORKING_DAYS)
-    with Runner(place.ledger, place.settings.runners_folder, clock) as runner:
+    with place.runner() as runner:
         run_simulated(runner, clock, place.settings.cadence, until)
     say(f"Ran both senders until {_local(clock.now())}.")
 
 
 def end_of_working_days(at: datetime, days: int) -> datetime:
-    """When the window closes for the so-manieth time from now on."""
+    """When the window closes for the `days`-th time from now on."""
     calendar = calendar_of(Schedule(zone=ZONE, holidays_of=("PL",)))
     for _ in range(days):
         opening = calendar.next_opening(at)
         closing = calendar.closing(opening) if opening else None
         at = closing or at
     return at + timedelta(minutes=1)
+
+
+def compare_with_server(maildir: Path, sent: Collection[str], in_doubt: Collection[str]) -> Check:
+    """Is every mail that was sent filed by the server once, and nothing else but what is in doubt? By Message-ID."""
+    filed = Counter(message_from_bytes(file.read_bytes())["Message-ID"] for file in (maildir / "new").iterdir())
+    check = Check("filed once = sent")
+    for message_id in sorted({*filed, *sent}):
+        times = filed[message_id]
+        kept = times == 1 if message_id in sent else times <= 1 and message_id in in_doubt
+        check.judge(kept, f"{message_id} was filed {times} times")
+    return check
 
 
 def _set_up(place: Workplace, sink: Sink) -> None:
@@ -84,5 +99,4 @@ def _set_up(place: Workplace, sink: Sink) -> None:
 
 
 def _local(at: datetime) -> str:
-
     return f"{at.astimezone(ZoneInfo(ZONE)):%a %d %b %Y %H:%M} {ZONE}"

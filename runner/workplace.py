@@ -18,6 +18,8 @@ from projections import kept
 from projections.database import engine_for, reading
 from projections.projector import Projector
 from runner.clock import Clock, RealClock, SimulatedClock
+from runner.daemon import Runner
+from runner.sending.guard import Guard
 from runner.settings import FILE_NAME, Settings
 from runner.store.ledger import Ledger
 
@@ -87,6 +89,11 @@ class Workplace:
         self.projector.catch_up()
         with reading(self.engine) as connection:
             yield connection
+
+    def runner(self) -> Runner:
+        """A runner of this ledger. Raises `LedgerNotKnownHere` or `LedgerRestored` before anything is sent."""
+        Guard(self.ledger, self.settings.runners_folder).check()
+        return Runner(self.ledger, self.settings.runners_folder, self.clock)
 
     def close(self) -> None:
         """Give back what is open."""

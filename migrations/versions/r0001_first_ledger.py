@@ -10,21 +10,25 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+# The triggers are SQLite's: there the table itself must refuse, for whoever can write the file can write any statement.
+
 # SQLite resolves INSERT OR REPLACE by deleting the older row, and fires a trigger against DELETE only where the
-# connection has recursive_triggers on. A trigger before INSERT comes first on every connection.
+# connection has recursive_triggers on. A trigger before INSERT comes first on every connection. Here NEW.rowid reads
+# as -1 when none was given; no row has that number, for the next trigger refuses it.
 NO_REPLACE = """
 CREATE TRIGGER stored_events_no_replace BEFORE INSERT ON stored_events
 WHEN EXISTS (
     SELECT 1 FROM stored_events
     WHERE originator_id = NEW.originator_id AND originator_version = NEW.originator_version
-)
-BEGIN SELECT RAISE(ABORT, 'events are append-only: this version of the stream exists'); END
+) OR EXISTS (SELECT 1 FROM stored_events WHERE rowid = NEW.rowid)
+BEGIN SELECT RAISE(ABORT, 'events are append-only: this version of the stream, or this position, exists'); END
 """
 
-# A row number that is not given reads as -1 here. One that is given must come after all others: it is the position.
-NO_BACK_DATING = """
-CREATE TRIGGER stored_events_no_back_dating BEFORE INSERT ON stored_events
-WHEN NEW.rowid <> -1 AND NEW.rowid <= (SELECT coalesce(max(rowid), 0) FROM stored_events)
+# A position follows the one before without a gap: nobody can date an event back, number it below all others, or take
+# the highest number there is, after which SQLite would number at random. Before INSERT the number is not yet known.
+NO_GAPS = """
+CREATE TRIGGER stored_events_no_gaps AFTER INSERT ON stored_events
+WHEN NEW.rowid <> 1 + coalesce((SELECT max(rowid) FROM stored_events WHERE rowid < NEW.rowid), 0)
 BEGIN SELECT RAISE(ABORT, 'events are append-only: a position cannot be chosen'); END
 """
 
@@ -40,7 +44,7 @@ BEGIN SELECT RAISE(ABORT, 'events are append-only: none is ever removed'); END
 
 UNANSWERED = sa.text("outcome IN ('locked', 'in doubt')")
 
-TRIGGERS = (NO_REPLACE, NO_BACK_DATING, NO_UPDATE, NO_DELETE)
+TRIGGERS = (NO_REPLACE, NO_GAPS, NO_UPDATE, NO_DELETE)
 
 
 def upgrade() -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from runner.cli import campaigns, checking, doubt, leads, ledgers, mailboxes, schema, sending, suppression
+from runner.cli import campaigns, checking, doubt, leads, ledgers, mailboxes, runners, schema, sending, suppression
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -16,14 +16,19 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def root(
-    show_version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version and end.")] = False,
-) -> None:
-    """Nothing but the version."""
-    if show_version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(version("sendledger"))
         raise typer.Exit
+
+
+@app.callback()
+def root(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Nothing but the version; the help text stands above."""
 
 
 app.add_typer(ledgers.app)
@@ -34,4 +39,5 @@ app.add_typer(leads.app, name="leads")
 app.add_typer(sending.app)
 app.add_typer(doubt.app, name="in-doubt")
 app.add_typer(suppression.app, name="suppress")
+app.add_typer(runners.app, name="runner")
 app.add_typer(schema.app, name="db")

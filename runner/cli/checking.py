@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from shutil import which
 from typing import Annotated
 
 import typer
@@ -12,11 +14,13 @@ import typer
 from domain.checks import Check, check_campaign, check_mailbox
 from domain.errors import CommandRefused
 from projections import queries
+from projections.rows import Outcome
 from runner import demo as demonstration
 from runner import logs
 from runner.cli import ledgers, sending
 from runner.cli.context import command, workplace
-from runner.cli.output import Format, FormatOption, say, show
+from runner.cli.output import Format, FormatOption, local, say, show
+from runner.daemon import SENDERS
 from runner.settings import FILE_NAME, WHERE
 from runner.sink import Sink
 from runner.store.ledger import campaign_stream, mailbox_stream
@@ -26,6 +30,8 @@ app = typer.Typer()
 
 DEMO_FOLDER = Path("demo")
 DEMO_START = "2026-10-05T08:00+02:00"
+NEWEST = 5
+ATTEMPT = ("campaign_id", "lead_id", "attempt", "sender", "outcome", "locked_at", "code", "message_id")
 COLUMNS = ("what", "check", "verdict", "cases", "broken", "examples")
 
 
@@ -37,7 +43,7 @@ def check(
 ) -> None:
     """Judge every send again, under the settings in force at that moment. Exit code 1 when a rule was broken."""
     with workplace() as place:
-        if not _check(place, number, form):
+        if not _judged(_all_checks(place, number), form):
             raise typer.Exit(1)
 
 
@@ -58,32 +64,56 @@ def demo(
         demonstration.run(place, sink, say)
         sent = _sent(place) - before
         say(f"{sink.accepted} mails accepted by the local mail server, {sent} recorded as sent.")
-    for title, listing in (("SendLog by sender", _totals), ("What waits, and why", _waiting), ("Checks", _checks)):
-        say(f"\n{title}")
-        listing()
+    _send_logs()
+    _queues()
+    _checks(mails)
     say(f"\nLedger: {folder / 'sendledger.db'}   Mails: {mails / 'new'}   Settings: {folder / FILE_NAME}")
-    say(f"Look around: {WHERE}={folder / FILE_NAME} sendledger status")
+    say(f"Look around: {WHERE}={folder / FILE_NAME} {_this_program()} status")
     if before:
         say(f"Before this run {before} mails had been sent; nobody got a second one.")
 
 
-def _totals() -> None:
+def _send_logs() -> None:
+    say("\nSendLog by sender")
     with workplace() as place, place.views() as views:
         rows = queries.send_totals(views)
         show(rows, ("campaign_id", "sender", "outcome", "attempts"), Format.TABLE, empty="Nothing was tried.")
+        zones = {row["id"]: row["zone"] for row in queries.campaigns(views)}
+        for sender in SENDERS:
+            say(f"\nThe last of {sender}")
+            newest = [dict(row) for row in queries.send_log(views, sender=sender, limit=NEWEST)]
+            for row in newest:
+                row["locked_at"] = local(row["locked_at"] or row["finished_at"], zones[row["campaign_id"]])
+            show(newest, ATTEMPT, Format.TABLE, empty="Nothing was tried.")
 
 
-def _waiting() -> None:
+def _queues() -> None:
+    say("\nWhat waits, and why")
     sending.status(Format.TABLE)
-
-
-def _checks() -> None:
     with workplace() as place:
-        if not _check(place, None, Format.TABLE):
+        numbers = place.ledger.campaigns()
+    for number in numbers:
+        say(f"\nThe queue of campaign {number}")
+        sending.queue(number, NEWEST, Format.TABLE)
+
+
+def _checks(mails: Path) -> None:
+    say("\nChecks")
+    with workplace() as place:
+        with place.views() as views:
+            log = [(row["outcome"], row["message_id"]) for row in queries.send_log(views)]
+        sent, in_doubt = ({said for kind, said in log if kind == each} for each in (Outcome.SENT, Outcome.IN_DOUBT))
+        compared = demonstration.compare_with_server(mails, sent, in_doubt)
+        if not _judged([*_all_checks(place, None), ("mail server", compared)], Format.TABLE):
             raise typer.Exit(1)
 
 
-def _check(place: Workplace, number: int | None, form: Format) -> bool:
+def _this_program() -> str:
+    """How the reader can call it, who may have no `sendledger` on the PATH."""
+    return Path(sys.argv[0]).name if which("sendledger") else sys.argv[0]
+
+
+def _judged(checks: Iterable[tuple[str, Check]], form: Format) -> bool:
     rows = [
         {
             "what": what,
@@ -93,7 +123,7 @@ def _check(place: Workplace, number: int | None, form: Format) -> bool:
             "broken": check.broken,
             "examples": "; ".join(check.examples),
         }
-        for what, check in _all_checks(place, number)
+        for what, check in checks
     ]
     show(rows, COLUMNS if any(row["broken"] for row in rows) else COLUMNS[:-2], form, empty="Nothing to check yet.")
     return not any(row["broken"] for row in rows)

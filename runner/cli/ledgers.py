@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -17,8 +18,10 @@ from runner.cli.context import command, workplace
 from runner.cli.output import Format, FormatOption, say, show
 from runner.cli.progress import bar
 from runner.cli.sending import instant
+from runner.sending.guard import Guard
 from runner.settings import TEMPLATE, load_settings, settings_path
 from runner.sink import RefuseRule, Sink
+from runner.store.ledger import Ledger
 from runner.workplace import LEDGER_ID, SIMULATED_START
 
 app = typer.Typer()
@@ -60,6 +63,8 @@ def init(
     with writing(engine) as connection:
         connection.execute(SET_INFO, info)
     engine.dispose()
+    with closing(Ledger(settings.database)) as ledger:
+        Guard(ledger, settings.runners_folder).mark()  # from its first event on, this machine knows the ledger
     time = f"simulated from {begin:%Y-%m-%d %H:%M} UTC" if simulated else "real"
     say(f"Ledger made: {settings.database}, time {time}. Settings: {path}")
 

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet would run a cell that begins so."""
@@ -73,12 +74,8 @@ def _table(rows: list[Mapping[str, Any]], columns: Sequence[str], empty: str) ->
         numbers = all(isinstance(row[name], int | None) for row in rows)
         table.add_column(name.replace("_", " "), justify="right" if numbers else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(_cell(row[name]) for name in columns))
-    console.print(table, markup=False)
-
-
-def _cell(value: Any) -> str:
-    return "" if value is None else str(value).replace("[", "\\[")
+        table.add_row(*(Text("" if row[name] is None else str(row[name])) for name in columns))
+    console.print(table)
 
 
 def _csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:

@@ -20,7 +20,7 @@ from runner import campaigns, logs
 from runner.cli.context import command, workplace
 from runner.cli.output import Format, FormatOption, local, print_json, say, show
 from runner.clock import SimulatedClock
-from runner.daemon import SENDERS, Runner, run_real, run_simulated, stopped_by_signals
+from runner.daemon import SENDERS, run_real, run_simulated, stopped_by_signals
 from runner.workplace import Workplace
 
 app = typer.Typer()
@@ -94,7 +94,7 @@ def run(
             raise InvalidInput("this ledger's time is simulated.", mend=mend, field="--until")
         with place.views() as views:
             last = queries.last_ticks(views)
-        with Runner(place.ledger, place.settings.runners_folder, clock) as runner, stopped_by_signals(runner):
+        with place.runner() as runner, stopped_by_signals(runner):
             runner.record_missed({s: datetime.fromisoformat(at) for s, at in last.items() if s in SENDERS}, cadence)
             if isinstance(clock, SimulatedClock) and end is not None:
                 run_simulated(runner, clock, cadence, end)
@@ -109,7 +109,7 @@ def tick(sender: Annotated[Sender, typer.Argument(help="v1 or v2.")], form: Form
     """One tick of one sender, and what it did."""
     with workplace() as place:
         logs.configure(place.settings.log_format)
-        with Runner(place.ledger, place.settings.runners_folder, place.clock) as runner:
+        with place.runner() as runner:
             done = runner.tick(sender)
             if done is not None:
                 done.wait()
@@ -132,20 +132,7 @@ def status(form: FormatOption = Format.TABLE) -> None:
     """Every campaign: where its leads are, and why its next mail does not leave now."""
     with workplace() as place, place.views() as views:
         rows = [{**row, **_next(place, row["id"])} for row in queries.campaigns(views)]
-        columns = (
-            "id",
-            "name",
-            "status",
-            "owner",
-            "sent",
-            "queued",
-            "failed",
-            "skipped",
-            "in_doubt",
-            "next_mail",
-            "why",
-        )
-        show(rows, columns, form, empty="No campaigns yet: sendledger campaign create FILE")
+        show(rows, STATUS, form, empty="No campaigns yet: sendledger campaign create FILE")
 
 
 @app.command("queue")
@@ -172,12 +159,14 @@ def sendlog(
     limit: Limit = 50,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """Every attempt, newest first: sender, lead, Message-ID, digest, times and codes."""
+    """Every attempt, newest first: sender, lead, Message-ID, digest, times (a table shows the campaign's) and codes."""
     with workplace() as place, place.views() as views:
         rows = [dict(row) for row in queries.send_log(views, campaign=number, sender=by, lead=lead, limit=limit)]
         if form is Format.TABLE:
+            zones = {row["id"]: row["zone"] for row in queries.campaigns(views)}
             for row in rows:
-                row["locked_at"], row["finished_at"] = local(row["locked_at"]), local(row["finished_at"])
+                for name in ("locked_at", "finished_at"):
+                    row[name] = local(row[name], zones[row["campaign_id"]])
                 row["digest"] = (row["digest"] or "")[:12]
         show(rows, SEND_LOG, form, empty="Nothing was tried yet.")
 

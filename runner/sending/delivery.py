@@ -161,7 +161,7 @@ class Delivery:
             if not self._stands(attempt.campaign, token):
                 session.drop()
                 self._recording.record(self._expired(attempt, token))
-                return Done("failed")
+                raise  # the database is in trouble: trying again at once would bring the server body after body
         if time.monotonic() - held_since > LONGEST_HOLD.total_seconds():
             session.drop()
             self._recording.record(self._expired(attempt, token))

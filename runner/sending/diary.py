@@ -91,7 +91,11 @@ class Diary:
 
     def _append(self, stream: str, kind: type[Event], **said: object) -> None:
         with self._lock:
-            draft = Draft(stream, self._versions.get(stream, 0), self._clock.now())
+            # Forgotten until it is stored: after a lost answer the ledger knows better than we do.
+            version = self._versions.pop(stream, None)
+            if version is None:
+                version = self._ledger.version(stream)
+            draft = Draft(stream, version, self._clock.now())
             draft.add(kind, runner=self._runner, **said)
             self._ledger.append(draft.events)
-            self._versions[stream] = self._versions.get(stream, 0) + 1
+            self._versions[stream] = version + 1

@@ -7,6 +7,7 @@ The journal holds codes and tokens only, never an address or a server's words.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -46,16 +47,20 @@ class Journal:
 
     def write(self, outcome: Outcome) -> None:
         """On disk when this returns."""
+        # It begins a line of its own: one that was cut by a full disk must not take the next with it.
+        line = b"\n" + outcome.model_dump_json(exclude_defaults=True).encode() + b"\n"
         descriptor = os.open(self._path, os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC, 0o600)
         try:
-            os.write(descriptor, outcome.model_dump_json(exclude_defaults=True).encode() + b"\n")
+            if os.write(descriptor, line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+        _sync_folder(self._path.parent)
 
 
 def journals(folder: Path) -> Iterator[tuple[str, list[Outcome]]]:
-    """Every journal there is: the runner, and its outcomes. A last line that a crash cut short is left out."""
+    """Every journal there is: the runner, and its outcomes. A line that a crash cut short is left out."""
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         outcomes = []
         for line in path.read_bytes().split(b"\n"):
@@ -71,3 +76,12 @@ def forget_old(folder: Path, now: datetime) -> None:
     for path in folder.glob(f"*{SUFFIX}"):
         if now.timestamp() - path.stat().st_mtime > KEPT.total_seconds():
             path.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Without this a power cut may forget that the file exists."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

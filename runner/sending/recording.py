@@ -39,26 +39,34 @@ class Recording:
 
     def record(self, outcome: Outcome, reply: str = "") -> bool:
         """Into the ledger, with the server's reply beside the contact. While the database is away: into the journal,
-        and again until it is taken or the runner stops. False when it stands in the journal only."""
-        try:
-            record_outcome(self._ledger, outcome, self._clock, reply)
-            return True
-        except PersistenceError:
-            self._journal.write(outcome)
-            log.error("outcome journaled: the database does not take it", campaign=outcome.campaign)
-        while not self._stopping.wait(RETRY_EVERY_S):
+        and again until it is taken or the runner stops. False when the ledger did not take it."""
+        journaled = False
+        while True:
             try:
                 record_outcome(self._ledger, outcome, self._clock, reply)
-                log.info("journaled outcome recorded", campaign=outcome.campaign)
                 return True
             except PersistenceError:
-                continue
-        return False
+                journaled = journaled or self._journaled(outcome)
+            if self._stopping.wait(RETRY_EVERY_S):
+                return False
+
+    def _journaled(self, outcome: Outcome) -> bool:
+        try:
+            self._journal.write(outcome)
+        except OSError as error:  # a full disk takes neither: the fact stays in memory, and no new work is begun
+            log.error("outcome neither recorded nor journaled", campaign=outcome.campaign, problem=error.strerror)
+            return False
+        log.error("outcome journaled: the database does not take it", campaign=outcome.campaign)
+        return True
 
 
 def record_outcome(ledger: Ledger, outcome: Outcome, clock: Clock, reply: str = "") -> list[Event]:
-    """One outcome as events; none when the ledger knows it already."""
-    return ledger.on_campaign(outcome.campaign, _decision(outcome, clock), keep_reply(reply))
+    """One outcome as events; none when the ledger knows it already.
+
+    Decided inside the append lock: the state held here may lack the very lock that is answered, where the answer of
+    its commit was lost, and would say that there is nothing to record.
+    """
+    return ledger.on_campaign(outcome.campaign, _decision(outcome, clock), keep_reply(reply), first_in_line=True)
 
 
 def keep_reply(text: str) -> KeepFor | None:

@@ -9,12 +9,16 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
+
 from domain.campaign import Campaign
 from domain.events import Sender
 from domain.mailbox import Mailbox
 from domain.policies import next_send
 from domain.rules import Rule, Wait
 from runner.store.ledger import CAMPAIGN, Ledger, campaign_number
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -57,7 +61,11 @@ class Roster:
         for number, entries in self._entries.items():
             entry = entries.get(sender)
             if entry is None or not entry.still_waits(now):
-                entry = entries[sender] = self._ask(number, sender, now)
+                try:
+                    entry = entries[sender] = self._ask(number, sender, now)
+                except Exception:  # one campaign that cannot be read must not silence all others
+                    log.exception("tick of a campaign failed", campaign=number)
+                    continue
             if entry.wait is None:
                 due[number] = entry.campaign.mailbox
             else:

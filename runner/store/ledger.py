@@ -12,14 +12,16 @@ from pathlib import Path
 from threading import Lock, RLock
 from typing import Any, cast
 
+import structlog
 from eventsourcing.application import Application
-from eventsourcing.persistence import InfrastructureFactory, IntegrityError, Mapper
+from eventsourcing.persistence import InfrastructureFactory, IntegrityError, Mapper, PersistenceError, StoredEvent
 from eventsourcing.utils import Environment
 from sqlalchemy import Executable
 
 from domain import campaign as campaigns
 from domain import mailbox as mailboxes
 from domain.campaign import Campaign
+from domain.errors import UnknownEvent
 from domain.events import Event
 from domain.mailbox import Mailbox
 from domain.snapshot import freeze, shape, thaw
@@ -37,6 +39,8 @@ CAMPAIGN_END = "campaign."  # the first text after all that begin with "campaign
 _FIRST_OF_STREAMS = (
     "SELECT originator_id FROM stored_events WHERE originator_version = 1 AND originator_id > ? AND originator_id < ?"
 )
+
+log = structlog.get_logger()
 
 State = Campaign | Mailbox
 KeepFor = Callable[[Sequence[Event]], Sequence[Kept]]
@@ -181,6 +185,15 @@ class Ledger(Application[str]):
         notifications = self._recorder.select_notifications(after, limit, inclusive_of_start=False)
         return [(n.id, cast(Event, self.mapper.to_domain_event(n))) for n in notifications]
 
+    def stored_at(self, position: int) -> StoredEvent | None:
+        """The event at this position as it is stored; None when there is none."""
+        found = self._recorder.select_notifications(position, 1, position)
+        return found[0] if found else None
+
+    def place(self) -> str:
+        """What tells this very database from a copy of it: the number of its file, which no copy shares."""
+        return f"inode {self.path.stat().st_ino}"
+
     def position(self) -> int:
         """The position of the last event in the log; 0 when it is empty."""
         return self._recorder.max_notification_id() or 0
@@ -197,10 +210,16 @@ class Ledger(Application[str]):
                     continue
                 with held.lock:
                     if stored.originator_version == held.state.version + 1:
-                        held.evolve(cast(Event, self.mapper.to_domain_event(stored)))
+                        self._follow(held, stored)
                         changed.add(stream)
             self._position = batch[-1].id
         return changed
+
+    def _follow(self, held: _Held, stored: StoredEvent) -> None:
+        try:
+            held.evolve(cast(Event, self.mapper.to_domain_event(stored)))
+        except UnknownEvent:
+            held.loaded = False  # whoever decides on this stream meets the error; all others go on
 
     def snapshot(self, number: int) -> None:
         """Keep this campaign's state, so that the next start need not read its whole stream."""
@@ -288,5 +307,8 @@ class _Held:
 
     def snapshot_when_due(self, snapshots: SnapshotStore) -> None:
         if isinstance(self.state, Campaign) and self.state.version - self.snapshot_version >= SNAPSHOT_EVERY:
-            snapshots.save(self.stream, self.state.version, freeze(self.state))
             self.snapshot_version = self.state.version
+            try:
+                snapshots.save(self.stream, self.state.version, freeze(self.state))
+            except PersistenceError:  # the events are stored: a cache that is not must not say otherwise
+                log.warning("snapshot not taken", stream=self.stream, exc_info=True)

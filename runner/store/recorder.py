@@ -110,10 +110,11 @@ class LedgerFactory(SQLiteFactory):
 
 class _DurablePool(SQLiteConnectionPool):
     def _create_connection(self) -> SQLiteConnection:
-        connection = super()._create_connection()
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA synchronous=FULL")  # what is reported stored survives a power cut
-        cursor.execute("PRAGMA recursive_triggers=ON")  # so that REPLACE meets the trigger against DELETE
+        with _library_errors():
+            connection = super()._create_connection()
+            cursor = connection.cursor()
+            cursor.execute("PRAGMA synchronous=FULL")  # what is reported stored survives a power cut
+            cursor.execute("PRAGMA recursive_triggers=ON")  # so that REPLACE meets the trigger against DELETE
         return connection
 
 
