@@ -12,6 +12,7 @@ from functools import lru_cache
 from email_validator import EmailNotValidError, validate_email
 
 from domain.errors import InvalidInput
+from runner.mail.message import is_plain_address
 
 EMAIL = "email"
 MAX_OCTETS = 254
@@ -33,7 +34,11 @@ def _by_library(text: str) -> str:
     except EmailNotValidError as error:
         problem = _QUOTING.sub("", str(error))  # the details of an IDNA error repeat the domain
         raise InvalidInput(problem, mend="Correct the address.", field=EMAIL) from None
-    return valid.ascii_email or valid.normalized
+    address = valid.ascii_email or valid.normalized
+    if not is_plain_address(address):
+        problem = "It cannot stand in a mail's header as it is: =? begins an encoded word there."
+        raise InvalidInput(problem, mend="Correct the address.", field=EMAIL)
+    return address
 
 
 def _plain(text: str) -> str | None:

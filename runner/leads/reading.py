@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
@@ -65,8 +66,7 @@ class Records:
         self._reader = csv.reader(self._lines, delimiter=self._lines.delimiter(), strict=True)
 
     def __iter__(self) -> Iterator[tuple[int, list[str]]]:
-        while True:
-            row = self._reader.line_num + 1
+        for row in count(1):  # records, not lines: a line break in quotes begins no row of a spreadsheet
             self._lines.record_begins(row)
             try:
                 cells = next(self._reader)
@@ -172,7 +172,6 @@ class _Lines:
         self._file = file
         self._source = source
         self._row = 1
-        self._number = 0
         self._taken = 0
         self._first: str | None = self._read()
 
@@ -197,7 +196,6 @@ class _Lines:
     def _read(self) -> str:
         with _unreadable(self._source):
             line = self._file.readline(MAX_RECORD_CHARACTERS + 1)
-        self._number += 1
         self._taken += len(line)
         if self._taken > MAX_RECORD_CHARACTERS:
             problem = f"the row has more than {MAX_RECORD_CHARACTERS:,} characters."
@@ -206,5 +204,5 @@ class _Lines:
         if not line.isascii() and _UNDECODED.search(line):
             problem = "is not UTF-8."
             mend = "Save the file as UTF-8 (in a spreadsheet: “CSV UTF-8”)."
-            raise InvalidInput(problem, mend=mend, row=self._number, source=self._source)
+            raise InvalidInput(problem, mend=mend, row=self._row, source=self._source)
         return line

@@ -36,6 +36,9 @@ class Repeated:
     row: int
     first_row: int
 
+    def __str__(self) -> str:
+        return f"row {self.row}, email: the same address as in row {self.first_row}."
+
 
 class Spool:
     """Checked rows, the first of each address."""

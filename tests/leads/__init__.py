@@ -1,0 +1,1 @@
+"""Tests of lead files and of the suppression list."""
