@@ -28,9 +28,9 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    daily_limit: int = Field(default=500, ge=1, le=MAX_DAILY_LIMIT)
-    delay_s: int = Field(default=90, ge=0, le=MAX_DELAY_S)
-    max_attempts: int = Field(default=4, ge=1, le=MAX_ATTEMPTS)
+    daily_limit: int = Field(default=500, strict=True, ge=1, le=MAX_DAILY_LIMIT)
+    delay_s: int = Field(default=90, strict=True, ge=0, le=MAX_DELAY_S)
+    max_attempts: int = Field(default=4, strict=True, ge=1, le=MAX_ATTEMPTS)
 
     @property
     def delay(self) -> timedelta:

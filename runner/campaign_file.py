@@ -36,7 +36,7 @@ from domain.calendar import Schedule
 from domain.errors import InvalidInput
 from domain.events import Sender
 from domain.rules import Limits
-from runner.mail.sanitise import line_problem
+from runner.free_text import check_free_text
 from runner.mail.templates import Content, compile_content
 
 MAX_NAME_CHARACTERS = 200
@@ -94,15 +94,14 @@ def read_campaign_file(path: Path) -> CampaignFile:
         parsed = _File.model_validate(values)
     except ValidationError as error:
         raise _named(error, path) from None
-    if problem := line_problem(parsed.name):
-        raise InvalidInput(f"{problem}.", mend="Write it as one plain line.", field="name", source=str(path))
+    name = _name(parsed.name, path)
     content = _content(parsed.content, path)
     try:
         compile_content(content)
     except InvalidInput as error:
         raise InvalidInput(error.problem, mend=error.mend, field=f"content.{error.field}", source=str(path)) from None
     return CampaignFile(
-        name=parsed.name,
+        name=name,
         mailbox=parsed.mailbox,
         owner=parsed.owner,
         content=content,
@@ -118,6 +117,15 @@ def _toml(path: Path) -> Mapping[str, Any]:
         raise InvalidInput(f"is not TOML: {error}.", mend="Mend that line.", source=str(path)) from None
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"cannot be read: {_why(error)}.", mend="Mend file or path.", source=str(path)) from None
+
+
+def _name(text: str, path: Path) -> str:
+    """The name goes into an event, so it is checked as an operator's free text is."""
+    try:
+        return check_free_text(text, field="name")
+    except InvalidInput as error:
+        mend = "Write it as one plain line without an address."
+        raise InvalidInput(error.problem, mend=mend, field="name", source=str(path)) from None
 
 
 def _content(section: _ContentSection, path: Path) -> Content:
@@ -145,7 +153,9 @@ def _named(error: ValidationError, path: Path) -> InvalidInput:
     field = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
         return InvalidInput("is no field of a campaign file.", mend="Remove it.", field=field, source=str(path))
-    return InvalidInput(f"{first['msg'].removeprefix('Value error, ')}.", field=field, source=str(path))
+    problem = first["msg"].removeprefix("Value error, ")
+    end = "" if problem.endswith((".", "?")) else "."
+    return InvalidInput(f"{problem}{end}", field=field, source=str(path))
 
 
 def _why(error: OSError | UnicodeDecodeError) -> str:

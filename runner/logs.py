@@ -10,6 +10,9 @@ from typing import Literal
 
 import structlog
 
+WITHOUT_VALUES = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+"""The library would write down what every variable held, and some hold a mail."""
+
 
 def configure(form: Literal["text", "json"], level: int = logging.INFO) -> None:
     """Set the form of all logs of this process."""
@@ -18,7 +21,7 @@ def configure(form: Literal["text", "json"], level: int = logging.INFO) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     last: list[structlog.typing.Processor] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        [structlog.processors.ExceptionRenderer(WITHOUT_VALUES), structlog.processors.JSONRenderer()]
         if form == "json"
         else [
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)

@@ -10,11 +10,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from email.utils import parseaddr
+from email.utils import getaddresses
 from enum import StrEnum
+from ipaddress import ip_address
 from typing import Any
 
-from email_validator import EmailNotValidError, validate_email
+from email_validator import validate_email
 from sqlalchemy import bindparam, select
 
 from domain import mailbox as mailboxes
@@ -85,6 +86,10 @@ class Identity:
             raise InvalidInput(problem, mend="Give both, or neither.", field="--smtp-user")
         if self.password_ref is not None:
             check_reference(self.password_ref, field="--smtp-password")
+        if self.tls is Tls.NONE and not (self.allow_plaintext or _is_this_machine(self.host)):
+            problem = "without encryption everybody on the way to another machine could read mail and password."
+            mend = "Use starttls or implicit, or say --smtp-allow-plaintext."
+            raise InvalidInput(problem, mend=mend, field="--smtp-tls")
         MessageLayout(Author(self.from_name, self.from_address), html=False)
         return self
 
@@ -166,7 +171,9 @@ def change(
     before = current(ledger, name)
     identity = replace(before, **changes).checked()
     with ledger.mailbox(name) as mailbox:
-        limit, place = _checked(daily_limit or mailbox.daily_limit, zone or mailbox.zone)
+        limit, place = _checked(
+            mailbox.daily_limit if daily_limit is None else daily_limit, mailbox.zone if zone is None else zone
+        )
     known = bool(ledger.fetch(_IDENTITY, b_name=name, b_digest=identity.digest))
 
     def decide(mailbox: Mailbox) -> list[Event]:
@@ -201,13 +208,21 @@ def _row(name: str, identity: Identity) -> Kept:
 
 
 def _author(text: str) -> tuple[str, str]:
-    name, address = parseaddr(text)
     try:
+        [(name, address)] = getaddresses([text])
         validate_email(address, check_deliverability=False)
-    except EmailNotValidError:
+    except ValueError:  # none or several, or one that is not valid
         mend = "Write it as 'Anna <anna@example.com>'."
-        raise InvalidInput("holds no valid address.", mend=mend, field="--from") from None
+        raise InvalidInput("holds no valid address, or more than one.", mend=mend, field="--from") from None
     return name, address
+
+
+def _is_this_machine(host: str) -> bool:
+    """By its name alone: what another name leads to is looked up, and checked again, at each connection."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _check_name(name: str) -> None:

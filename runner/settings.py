@@ -10,9 +10,9 @@ import os
 import tomllib
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, PrivateAttr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from pydantic_settings import SettingsConfigDict as Config
 
@@ -54,7 +54,7 @@ class Settings(BaseSettings):
     v1_every_s: int = Field(default=60, ge=1, le=MAX_CADENCE_S)
     v2_every_s: int = Field(default=30, ge=1, le=MAX_CADENCE_S)
     log_format: Literal["text", "json"] = "text"
-    folder: Path = Field(default=Path(), exclude=True)
+    _folder: Path = PrivateAttr(default=Path())
 
     @classmethod
     def settings_customise_sources(
@@ -68,12 +68,36 @@ class Settings(BaseSettings):
         """The environment overrules the file, which comes as `init`."""
         return (env_settings, init_settings)
 
+    @classmethod
+    def of(cls, values: dict[str, Any], folder: Path) -> Self:
+        """The settings of these values, with paths relative to a folder."""
+        settings = cls(**values)
+        settings._folder = folder
+        return settings
+
+    @field_validator("database_url")
+    @classmethod
+    def _names_a_database(cls, url: str) -> str:
+        if not url.removeprefix(SQLITE) or not url.startswith(SQLITE):
+            raise ValueError(f"{url.partition(':')[0]} is no database that this version knows: write {SQLITE}PATH")
+        return url
+
+    @field_validator("suppression_key")
+    @classmethod
+    def _is_a_reference(cls, reference: str) -> str:
+        try:
+            return check_reference(reference, field="suppression_key")
+        except InvalidInput as error:
+            raise ValueError(f"{error.problem} {error.mend}") from None
+
+    @property
+    def folder(self) -> Path:
+        """Where the settings file is; paths are relative to it."""
+        return self._folder
+
     @property
     def database(self) -> Path:
         """The SQLite file."""
-        if not self.database_url.startswith(SQLITE):
-            problem = f"{self.database_url.partition(':')[0]} is no database that this version knows."
-            raise InvalidInput(problem, mend=f"Write {SQLITE}PATH.", field="database_url", source=FILE_NAME)
         return self.folder / self.database_url.removeprefix(SQLITE)
 
     @property
@@ -88,7 +112,7 @@ class Settings(BaseSettings):
 
     def secret(self) -> bytes:
         """The suppression key."""
-        reference = check_reference(self.suppression_key, field="suppression_key")
+        reference = self.suppression_key
         kind, _, place = reference.partition(":")
         if kind == "file":
             reference = f"file:{self.folder / place}"
@@ -107,28 +131,35 @@ def load_settings(path: Path | None = None) -> Settings:
 
 
 def parse_settings(values: dict[str, Any], path: Path) -> Settings:
-    """The settings of these values, which stand in that file."""
-    values = {**values}
-    if "folder" in values:
-        raise InvalidInput("is no setting.", mend="Remove it.", field="folder", source=str(path))
+    """The settings of these values, which stand in that file. Raises `InvalidInput` naming the key and the file, or
+    the variable of the environment."""
     try:
-        return Settings(**values, folder=path.parent)
+        return Settings.of(values, path.parent)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(map(str, first["loc"]))
-        if first["type"] == "extra_forbidden":
-            known = ", ".join(sorted(set(Settings.model_fields) - {"folder"}))
-            raise InvalidInput("is no setting.", mend=f"There are: {known}.", field=field, source=str(path)) from None
-        raise InvalidInput(f"{first['msg']}.", mend="Mend it.", field=field, source=str(path)) from None
+        raise _named(error, path) from None
+
+
+def _named(error: ValidationError, path: Path) -> InvalidInput:
+    first = error.errors(include_url=False, include_input=False)[0]
+    field = ".".join(map(str, first["loc"]))
+    if first["type"] == "extra_forbidden":
+        known = ", ".join(sorted(Settings.model_fields))
+        return InvalidInput("is no setting.", mend=f"There are: {known}.", field=field, source=str(path))
+    problem = first["msg"].removeprefix("Value error, ").rstrip(".")
+    variable = f"{PREFIX}{field.upper()}"
+    if variable in {name.upper() for name in os.environ}:
+        return InvalidInput(f"{problem}.", mend="Mend it, or unset it.", source=variable)
+    return InvalidInput(f"{problem}.", mend="Mend it.", field=field, source=str(path))
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         mend = f"Make a ledger here with `sendledger init`, or set {WHERE} to the settings of one."
         raise InvalidInput("there is no settings file.", mend=mend, source=str(path)) from None
     except tomllib.TOMLDecodeError as error:
         raise InvalidInput(f"is not TOML: {error}.", mend="Mend that line.", source=str(path)) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"cannot be read: {error}.", mend="Mend the file.", source=str(path)) from None
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise InvalidInput(f"cannot be read: {why}.", mend="Mend the file.", source=str(path)) from None

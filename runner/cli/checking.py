@@ -41,7 +41,10 @@ def check(
     number: Annotated[int | None, typer.Argument(help="Only this campaign.")] = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """Judge every send again, under the settings in force at that moment. Exit code 1 when a rule was broken."""
+    """Judge every send again, under the settings in force at that moment. Exit code 1 when a rule was broken.
+
+    Example: sendledger check 4
+    """
     with workplace() as place:
         if not _judged(_all_checks(place, number), form):
             raise typer.Exit(1)
@@ -52,7 +55,10 @@ def check(
 def demo(
     folder: Annotated[Path, typer.Option(help="Where everything of the demonstration lies.")] = DEMO_FOLDER,
 ) -> None:
-    """Two sample campaigns, one on each sender, over two simulated working days, by real SMTP on this machine."""
+    """Two sample campaigns, one on each sender, over two simulated working days, by real SMTP on this machine.
+
+    Example: sendledger demo --folder /tmp/demo
+    """
     folder.mkdir(parents=True, exist_ok=True)
     os.environ[WHERE] = str(folder / FILE_NAME)
     if not (folder / FILE_NAME).exists():

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import getpass
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import typer
+from eventsourcing.persistence import PersistenceError
 from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
-from domain.errors import SendledgerError
+from domain.errors import InvalidInput, SendledgerError
 from runner.free_text import check_free_text
 from runner.settings import load_settings
 from runner.workplace import Workplace
@@ -21,11 +24,13 @@ from runner.workplace import Workplace
 ACTOR = "SENDLEDGER_ACTOR"
 BAD_INPUT = 2
 FAILED = 1
+LARGEST_NUMBER = 2**31 - 1
+"""Of a campaign, a lead or a reply code: what an INTEGER column of any database holds."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_errors = Console(stderr=True, highlight=False, soft_wrap=True)
+_errors = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 
 def command(run: Callable[P, R]) -> Callable[P, R]:
@@ -36,12 +41,14 @@ def command(run: Callable[P, R]) -> Callable[P, R]:
         try:
             return run(*args, **kwargs)
         except SendledgerError as error:
-            _errors.print(f"sendledger: {error}", markup=False)
-            raise typer.Exit(BAD_INPUT) from None
-        except SQLAlchemyError as error:
+            raise _ended(f"{error}", BAD_INPUT) from None
+        except (SQLAlchemyError, PersistenceError) as error:
             # Without parameters: they may hold personal data.
-            _errors.print(f"sendledger: the database failed: {type(error).__name__}", markup=False)
-            raise typer.Exit(FAILED) from None
+            raise _ended(f"the database failed: {type(error).__name__}", FAILED) from None
+        except OSError as error:
+            if error.filename is None:
+                raise  # a pipe that was closed, or a socket: nobody's input
+            raise _ended(f"{error.filename}: {error.strerror}. Mend file or path.", BAD_INPUT) from None
 
     return guarded
 
@@ -51,9 +58,23 @@ def workplace() -> Iterator[Workplace]:
     """The ledger of the settings, opened when first used and closed when the command ends."""
     place = Workplace(load_settings())
     try:
-        yield place
+        with naming(place.settings.database):
+            yield place
     finally:
         place.close()
+
+
+@contextmanager
+def naming(database: Path) -> Iterator[None]:
+    """A database that cannot be opened, read or written is the user's to mend, so its error names the file."""
+    try:
+        yield
+    except (SQLAlchemyError, PersistenceError) as error:
+        cause = _of_sqlite(error)
+        if not isinstance(cause, sqlite3.OperationalError) and type(cause) is not sqlite3.DatabaseError:
+            raise
+        # What SQLite says of these quotes no values.
+        raise InvalidInput(f"{cause}.", mend="Mend the file, its folder or the disk.", source=str(database)) from None
 
 
 def actor() -> str:
@@ -64,3 +85,14 @@ def actor() -> str:
 def reason_given(text: str | None, *, field: str = "--reason") -> str | None:
     """An operator's words, checked: they are recorded for ever, so they may hold no address."""
     return None if text is None else check_free_text(text, field=field)
+
+
+def _of_sqlite(error: BaseException | None) -> BaseException | None:
+    while error is not None and not isinstance(error, sqlite3.Error):
+        error = error.__cause__
+    return error
+
+
+def _ended(words: str, code: int) -> typer.Exit:
+    _errors.print(f"sendledger: {words}", markup=False)
+    return typer.Exit(code)

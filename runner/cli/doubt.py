@@ -22,7 +22,10 @@ COLUMNS = ("campaign_id", "lead_id", "attempt", "sender", "locked_at", "cause", 
 @app.command("list")
 @command
 def listing(form: FormatOption = Format.TABLE) -> None:
-    """All of them, with the Message-ID to look for in the mail server's log."""
+    """All of them, with the Message-ID to look for in the mail server's log.
+
+    Example: sendledger in-doubt list
+    """
     with workplace() as place, place.views() as views:
         rows = [dict(row) for row in queries.in_doubt(views)]
         for row in rows if form is Format.TABLE else ():

@@ -73,7 +73,10 @@ def change(
     smtp_password: Password = None,
     smtp_allow_plaintext: Plaintext = None,
 ) -> None:
-    """Change what is given, keep the rest."""
+    """Change what is given, keep the rest.
+
+    Example: sendledger mailbox set sales --daily-limit 80
+    """
     given = identities.given(sender, smtp_host, smtp_port, smtp_tls, smtp_user, smtp_password, smtp_allow_plaintext)
     with workplace() as place:
         changed = identities.change(
@@ -85,7 +88,10 @@ def change(
 @app.command("list")
 @command
 def listing(form: FormatOption = Format.TABLE) -> None:
-    """All mailboxes: limits, today's use, and what holds one back."""
+    """All mailboxes: limits, today's use, and what holds one back.
+
+    Example: sendledger mailbox list
+    """
     with workplace() as place, place.views() as views:
         rows = []
         for row in queries.mailboxes(views):
@@ -112,7 +118,10 @@ def listing(form: FormatOption = Format.TABLE) -> None:
 @app.command("pause")
 @command
 def pause(name: Name, reason: Reason = None) -> None:
-    """Let no further mail leave through it."""
+    """Let no further mail leave through it.
+
+    Example: sendledger mailbox pause sales --reason "the provider moves house"
+    """
     with workplace() as place:
         words = reason_given(reason) or "by hand"
         events = place.ledger.on_mailbox(
@@ -124,7 +133,10 @@ def pause(name: Name, reason: Reason = None) -> None:
 @app.command("resume")
 @command
 def resume(name: Name, reason: Reason = None) -> None:
-    """Let mail leave through it again."""
+    """Let mail leave through it again.
+
+    Example: sendledger mailbox resume sales
+    """
     with workplace() as place:
         words = reason_given(reason)
         place.ledger.on_mailbox(

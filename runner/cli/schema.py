@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
 from domain.errors import InvalidInput
 from migrations.run import current, head, require_head, upgrade
-from runner.cli.context import command
+from runner.cli.context import command, naming
 from runner.cli.output import say
-from runner.settings import FILE_NAME, Settings, load_settings
+from runner.settings import FILE_NAME, load_settings
 
 app = typer.Typer(no_args_is_help=True, help="The schema of the database.")
 
@@ -20,37 +22,52 @@ app = typer.Typer(no_args_is_help=True, help="The schema of the database.")
 def bring_up(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would do.")] = False,
 ) -> None:
-    """Bring the database to the schema of this program, in one transaction. Stop all runners first."""
-    url = _url(load_settings())
-    before = current(url)
-    if before == head():
-        say(f"The schema is {before}: nothing to do.")
-        return
-    if dry_run:
-        say(f"Would bring the schema from {before or 'none'} to {head()}. Nothing was changed.")
-        return
-    upgrade(url)
+    """Bring the database to the schema of this program, in one transaction. Stop all runners first.
+
+    Example: sendledger db upgrade --dry-run
+    """
+    with _database() as url:
+        before = current(url)
+        if before == head():
+            say(f"The schema is {before}: nothing to do.")
+            return
+        if dry_run:
+            say(f"Would bring the schema from {before or 'none'} to {head()}. Nothing was changed.")
+            return
+        upgrade(url)
     say(f"The schema is {head()} now; it was {before or 'none'}.")
 
 
 @app.command("current")
 @command
 def show_current() -> None:
-    """Print the schema of the database and the one this program needs."""
-    say(f"database {current(_url(load_settings())) or 'none'}, program {head()}")
+    """Print the schema of the database and the one this program needs.
+
+    Example: sendledger db current
+    """
+    with _database() as url:
+        say(f"database {current(url) or 'none'}, program {head()}")
 
 
 @app.command("check")
 @command
 def check() -> None:
-    """Exit code 2 unless the database has the schema of this program."""
-    require_head(_url(load_settings()))
+    """Exit code 2 unless the database has the schema of this program.
+
+    Example: sendledger db check
+    """
+    with _database() as url:
+        require_head(url)
     say(f"The schema is {head()}, as this program needs it.")
 
 
-def _url(settings: Settings) -> str:
+@contextmanager
+def _database() -> Iterator[str]:
+    """The URL of the database, which may be of any schema."""
+    settings = load_settings()
     if not settings.database.exists():
         mend = "Make it with `sendledger init`."
         problem = f"there is no ledger at {settings.database}."
         raise InvalidInput(problem, mend=mend, field="database_url", source=FILE_NAME)
-    return f"sqlite:///{settings.database}"
+    with naming(settings.database):
+        yield f"sqlite:///{settings.database}"

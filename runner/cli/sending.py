@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from domain.calendar import FIRST_YEAR, LAST_YEAR
 from domain.campaign import Campaign
 from domain.errors import CommandRefused, InvalidInput
 from domain.events import Sender
@@ -16,20 +17,22 @@ from domain.mailbox import Mailbox
 from domain.policies import Send, next_send
 from domain.rules import Rule, Wait
 from projections import queries
+from projections.times import time_text
 from runner import campaigns, logs
-from runner.cli.context import command, workplace
+from runner.cli.context import LARGEST_NUMBER, command, workplace
 from runner.cli.output import Format, FormatOption, local, print_json, say, show
 from runner.clock import SimulatedClock
 from runner.daemon import SENDERS, run_real, run_simulated, stopped_by_signals
+from runner.settings import MAX_CADENCE_S
 from runner.workplace import Workplace
 
 app = typer.Typer()
 
 LogFormat = Literal["text", "json"]
 By = Annotated[Sender | None, typer.Option("--by", help="Only this sender's.")]
-Lead = Annotated[int | None, typer.Option("--lead", help="Only this lead.")]
-Number = Annotated[int, typer.Argument(help="The campaign's number.")]
-Limit = Annotated[int, typer.Option(help="So many rows at most.")]
+Lead = Annotated[int | None, typer.Option("--lead", max=LARGEST_NUMBER, help="Only this lead.")]
+Number = Annotated[int, typer.Argument(max=LARGEST_NUMBER, help="The campaign's number.")]
+Limit = Annotated[int, typer.Option(min=1, max=LARGEST_NUMBER, help="So many rows at most.")]
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
 SEND_LOG = (
@@ -50,23 +53,25 @@ STATUS = ("id", "name", "status", "owner", "sent", "queued", "failed", "skipped"
 QUEUE = ("lead_id", "state", "v1_status", "priority", "attempts", "next_attempt_at", "last_code")
 
 
-def duration(text: str) -> timedelta:
+def duration(text: str, *, field: str) -> timedelta:
     """A duration with its unit: 30s, 1m, 2h."""
     number, unit = text[:-1], text[-1:]
-    if not number.isdecimal() or unit not in UNITS or int(number) == 0:
-        raise InvalidInput(f"{text!r} is no duration.", mend="Write it with its unit: 30s, 1m, 2h.")
-    return timedelta(seconds=int(number) * UNITS[unit])
+    seconds = int(number) * UNITS[unit] if number.isdecimal() and unit in UNITS else 0
+    if not 1 <= seconds <= MAX_CADENCE_S:
+        mend = "Write it with its unit: 30s, 1m, 2h; a day is the most."
+        raise InvalidInput(f"{text!r} is no duration.", mend=mend, field=field)
+    return timedelta(seconds=seconds)
 
 
-def instant(text: str) -> datetime:
+def instant(text: str, *, field: str) -> datetime:
     """An instant with its zone."""
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
         at = None
-    if at is None or at.tzinfo is None:
+    if at is None or at.tzinfo is None or not FIRST_YEAR < at.year < LAST_YEAR:
         mend = "Write it with its zone, such as 2026-10-06T18:00+02:00."
-        raise InvalidInput(f"{text!r} is no instant.", mend=mend, field="--until")
+        raise InvalidInput(f"{text!r} is no instant.", mend=mend, field=field)
     return at.astimezone(UTC)
 
 
@@ -86,12 +91,14 @@ def run(
         logs.configure(log_format or place.settings.log_format)
         cadence = dict(place.settings.cadence)
         given: dict[Sender, str | None] = {"v1": v1_every, "v2": v2_every}
-        cadence |= {sender: duration(text) for sender, text in given.items() if text}
-        end = instant(until) if until else None
+        cadence |= {sender: duration(text, field=f"--{sender}-every") for sender, text in given.items() if text}
+        end = instant(until, field="--until") if until else None
         clock = place.clock
         if isinstance(clock, SimulatedClock) and end is None:
             mend = "Say when it ends: --until 2026-10-06T18:00+02:00."
             raise InvalidInput("this ledger's time is simulated.", mend=mend, field="--until")
+        if not isinstance(clock, SimulatedClock) and end is not None and end <= clock.now():
+            raise InvalidInput("has passed already.", mend="Name a later time.", field="--until")
         with place.views() as views:
             last = queries.last_ticks(views)
         with place.runner() as runner, stopped_by_signals(runner):
@@ -106,7 +113,10 @@ def run(
 @app.command("tick")
 @command
 def tick(sender: Annotated[Sender, typer.Argument(help="v1 or v2.")], form: FormatOption = Format.TABLE) -> None:
-    """One tick of one sender, and what it did."""
+    """One tick of one sender, and what it did.
+
+    Example: sendledger tick v2
+    """
     with workplace() as place:
         logs.configure(place.settings.log_format)
         with place.runner() as runner:
@@ -129,16 +139,22 @@ def tick(sender: Annotated[Sender, typer.Argument(help="v1 or v2.")], form: Form
 @app.command("status")
 @command
 def status(form: FormatOption = Format.TABLE) -> None:
-    """Every campaign: where its leads are, and why its next mail does not leave now."""
+    """Every campaign: where its leads are, and why its next mail does not leave now.
+
+    Example: sendledger status --format json
+    """
     with workplace() as place, place.views() as views:
-        rows = [{**row, **_next(place, row["id"])} for row in queries.campaigns(views)]
+        rows = [{**row, **_next(place, row["id"], form)} for row in queries.campaigns(views)]
         show(rows, STATUS, form, empty="No campaigns yet: sendledger campaign create FILE")
 
 
 @app.command("queue")
 @command
 def queue(number: Number, limit: Limit = 50, form: FormatOption = Format.TABLE) -> None:
-    """The leads of a campaign that wait, are being mailed, or are in doubt."""
+    """The leads of a campaign that wait, are being mailed, or are in doubt.
+
+    Example: sendledger queue 4 --limit 100
+    """
     with workplace() as place, place.views() as views:
         row = campaigns.existing(queries.campaign(views, number), number)
         rows = [dict(lead) for lead in queries.queue(views, number, limit=limit)]
@@ -153,14 +169,21 @@ def queue(number: Number, limit: Limit = 50, form: FormatOption = Format.TABLE) 
 @app.command("sendlog")
 @command
 def sendlog(
-    number: Annotated[int | None, typer.Argument(help="Only this campaign.")] = None,
+    number: Annotated[int | None, typer.Argument(max=LARGEST_NUMBER, help="Only this campaign.")] = None,
     by: By = None,
     lead: Lead = None,
     limit: Limit = 50,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """Every attempt, newest first: sender, lead, Message-ID, digest, times (a table shows the campaign's) and codes."""
+    """Every attempt, newest first: sender, lead, Message-ID, digest, times (a table shows the campaign's) and codes.
+
+    Example: sendledger sendlog 4 --by v1 --format csv
+    """
     with workplace() as place, place.views() as views:
+        if number is not None:
+            campaigns.existing(queries.campaign(views, number), number)
+            if lead is not None and queries.lead(views, number, lead) is None:
+                raise _no_lead(number, lead)
         rows = [dict(row) for row in queries.send_log(views, campaign=number, sender=by, lead=lead, limit=limit)]
         if form is Format.TABLE:
             zones = {row["id"]: row["zone"] for row in queries.campaigns(views)}
@@ -179,14 +202,14 @@ def why(number: Number, lead: Lead = None, form: FormatOption = Format.TABLE) ->
     Example: sendledger why 4 --lead 17
     """
     with workplace() as place:
-        told = _why_lead(place, number, lead) if lead is not None else _next(place, number)
+        told = _why_lead(place, number, lead, form) if lead is not None else _next(place, number, form)
         if form is Format.JSON:
             print_json(told)
         else:
             show([told], tuple(told), form)
 
 
-def _next(place: Workplace, number: int) -> dict[str, Any]:
+def _next(place: Workplace, number: int, form: Format) -> dict[str, Any]:
     """The rule that binds a campaign now, and the earliest time of its next mail."""
     now = place.now()
     with place.ledger.campaign(number) as campaign:
@@ -198,7 +221,7 @@ def _next(place: Workplace, number: int) -> dict[str, Any]:
             return {"next_mail": "now", "why": "due", "lead": decision.lead_id}
         at = _earliest_send(campaign, mailbox, decision, now)
         zone = campaign.schedule.zone
-        return {"next_mail": local(at, zone), "why": _told(decision, zone), "lead": None}
+        return {"next_mail": _shown(at, zone, form), "why": _told(decision, zone), "lead": None}
 
 
 def _earliest_send(campaign: Campaign, mailbox: Mailbox, wait: Wait, now: datetime) -> datetime | None:
@@ -208,19 +231,21 @@ def _earliest_send(campaign: Campaign, mailbox: Mailbox, wait: Wait, now: dateti
     return earliest(campaign, mailbox, max(wait.until, now))
 
 
-def _why_lead(place: Workplace, number: int, lead: int) -> dict[str, Any]:
-    told = _next(place, number)
-    with place.ledger.campaign(number) as campaign:
+def _why_lead(place: Workplace, number: int, lead: int, form: Format) -> dict[str, Any]:
+    told = _next(place, number, form)
+    with place.ledger.campaign_and_mailbox(number) as (campaign, mailbox):
         position = campaign.numbers.position(lead)
         if position is None:
-            raise CommandRefused(f"campaign {number} has no lead {lead}.")
+            raise _no_lead(number, lead)
         state = campaign.roll.state(position)
         retry = campaign.retry_of.get(position)
         zone = campaign.schedule.zone
         if state is not LeadState.QUEUED:
-            told = {"next_mail": "", "why": f"it is {state.label}", "lead": lead}
+            told = {"next_mail": None, "why": f"it is {state.label}"}
         elif retry is not None and retry.due_at > place.now():
-            told = {"next_mail": local(retry.due_at, zone), "why": _told(Wait(Rule.BACK_OFF, retry.due_at), zone)}
+            wait = Wait(Rule.BACK_OFF, retry.due_at)
+            at = _earliest_send(campaign, mailbox, wait, place.now())
+            told = {"next_mail": _shown(at, zone, form), "why": _told(wait, zone)}
         elif told["lead"] not in (None, lead):
             told["why"] = f"waits its turn; lead {told['lead']} is next"
         told["lead"] = lead
@@ -231,3 +256,14 @@ def _told(wait: Wait, zone: str) -> str:
     note = f" ({wait.note})" if wait.note else ""
     until = f", until {local(wait.until, zone)}" if wait.until else ""
     return f"{wait.rule}{note}{until}"
+
+
+def _shown(at: datetime | None, zone: str, form: Format) -> str | None:
+    """A time for people in the campaign's zone, for programs in UTC as everywhere else."""
+    if form is Format.TABLE:
+        return local(at, zone)
+    return time_text(at) if at else None
+
+
+def _no_lead(number: int, lead: int) -> CommandRefused:
+    return CommandRefused(f"campaign {number} has no lead {lead}.")

@@ -40,7 +40,10 @@ def import_(
     reason: Reason = DEFAULT_REASON,
     skip_bad_rows: Annotated[bool, typer.Option("--skip-bad-rows", help="Take the good rows of a bad file.")] = False,
 ) -> None:
-    """Suppress every address of a file, all or nothing."""
+    """Suppress every address of a file, all or nothing.
+
+    Example: sendledger suppress import unsubscribed.csv --reason "newsletter footer"
+    """
     with workplace() as place:
         report = suppression.import_suppressions(
             place.ledger,
@@ -57,7 +60,10 @@ def import_(
 @app.command("remove")
 @command
 def remove(addresses: Addresses) -> None:
-    """Take addresses off the list. Leads that were skipped stay skipped."""
+    """Take addresses off the list. Leads that were skipped stay skipped.
+
+    Example: sendledger suppress remove anna@example.com
+    """
     with workplace() as place:
         count = suppression.unsuppress(place.ledger, place.settings.secret(), addresses)
     say(f"{count} of {len(addresses)} taken off the list.")
@@ -66,7 +72,10 @@ def remove(addresses: Addresses) -> None:
 @app.command("list")
 @command
 def listing(form: FormatOption = Format.TABLE) -> None:
-    """The list: it knows no address, so it shows the beginning of each HMAC."""
+    """The list: it knows no address, so it shows the beginning of each HMAC.
+
+    Example: sendledger suppress list --format csv
+    """
     with workplace() as place, reading(place.engine) as connection:
         rows = [
             {"hmac": entry.prefix, "reason": entry.reason, "added_at": entry.added_at.isoformat(), "by": entry.actor}
@@ -80,4 +89,5 @@ def _tell(report: SuppressReport) -> None:
         say(f"  {problem}")
     say(f"{report.added} added, {report.already} on the list already; {report.skipped} waiting leads skipped.")
     for lead in report.locked:
-        say(f"  campaign {lead.campaign}, lead {lead.lead_id}: its mail is under way and cannot be called back.")
+        what = "its mail is under way and cannot be called back; if it fails for now, suppress again"
+        say(f"  campaign {lead.campaign}, lead {lead.lead_id}: {what}.")

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from domain.errors import SendledgerError
 from runner.store.ledger import Ledger
@@ -56,11 +57,19 @@ class Guard:
             return
         if not self._path.exists():
             raise LedgerNotKnownHere
-        seen = json.loads(self._path.read_bytes())
+        seen = self._read()
         if self._digest(seen["position"]) != seen["digest"]:
             raise LedgerRestored(seen["position"], position)
         if self._ledger.place() != seen["place"]:
             raise LedgerNotKnownHere
+
+    def _read(self) -> dict[str, Any]:
+        """What is noted. Raises `LedgerNotKnownHere` for a file that says nothing: it was cut or changed."""
+        try:
+            seen = json.loads(self._path.read_bytes())
+            return {name: seen[name] for name in ("position", "digest", "place")}
+        except (ValueError, KeyError, TypeError):
+            raise LedgerNotKnownHere from None
 
     def mark(self) -> None:
         """Remember how far the ledger has come; on disk when this returns."""

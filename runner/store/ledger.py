@@ -25,7 +25,7 @@ from domain.errors import UnknownEvent
 from domain.events import Event
 from domain.mailbox import Mailbox
 from domain.snapshot import freeze, shape, thaw
-from runner.store.mapper import EventMapper
+from runner.store.mapper import EventMapper, read_event
 from runner.store.recorder import Appending, Kept, LedgerFactory, SqliteRecorder
 from runner.store.snapshots import SnapshotStore
 
@@ -154,9 +154,7 @@ class Ledger(Application[str]):
 
     def fetch(self, statement: Executable, **values: Any) -> list[Any]:
         """Rows of a statement on kept tables, by the store's own connection: the send path asks once a mail."""
-        with self._recorder.datastore.transaction(commit=False) as cursor:
-            cursor.execute(self._recorder.sql(statement), values)
-            return cast(list[Any], cursor.fetchall())
+        return self._recorder.rows(self._recorder.sql(statement), values)
 
     def keep(self, *kept: Kept) -> None:
         """Run statements on kept tables alone, in one transaction."""
@@ -176,14 +174,14 @@ class Ledger(Application[str]):
 
     def stream(self, stream: str, after: int = 0) -> Iterator[Event]:
         """The events of one stream after this version, in batches."""
-        while batch := self._recorder.select_events(stream, gt=after, limit=READ_BATCH):
-            yield from (cast(Event, self.mapper.to_domain_event(stored)) for stored in batch)
-            after = batch[-1].originator_version
+        while batch := self._recorder.stream(stream, after, READ_BATCH):
+            for _, _, after, topic, state in batch:
+                yield read_event(stream, after, topic, state)
 
     def read(self, after: int, limit: int) -> list[tuple[int, Event]]:
         """The log after this position, in order, with positions."""
-        notifications = self._recorder.select_notifications(after, limit, inclusive_of_start=False)
-        return [(n.id, cast(Event, self.mapper.to_domain_event(n))) for n in notifications]
+        rows = self._recorder.log(after, limit)
+        return [(at, read_event(stream, version, topic, state)) for at, stream, version, topic, state in rows]
 
     def stored_at(self, position: int) -> StoredEvent | None:
         """The event at this position as it is stored; None when there is none."""

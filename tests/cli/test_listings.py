@@ -1,0 +1,155 @@
+"""Listings: the same rows as a table for people, and as JSON and CSV for programs; no cell that a spreadsheet runs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.cli.desk import MONDAY, Desk
+from tests.smtp.scripted import ScriptedServer, in_turn
+
+LISTINGS = {
+    "mailbox list": ["name", "from", "server", "tls", "today", "daily_limit", "zone", "state"],
+    "campaign list": [
+        *("id", "name", "status", "owner", "mailbox"),
+        *("leads", "queued", "locked", "sent", "failed", "skipped", "in_doubt"),
+    ],
+    "status": ["id", "name", "status", "owner", "sent", "queued", "failed", "skipped", "in_doubt", "next_mail", "why"],
+    "queue 1": ["lead_id", "state", "v1_status", "priority", "attempts", "next_attempt_at", "last_code"],
+    "sendlog": [
+        *("campaign_id", "lead_id", "attempt", "sender", "outcome", "locked_at", "finished_at"),
+        *("code", "enhanced", "queue_id", "message_id", "digest"),
+    ],
+    "in-doubt list": [
+        *("campaign_id", "lead_id", "attempt", "sender", "locked_at", "cause", "message_id", "mailbox"),
+    ],
+    "suppress list": ["hmac", "reason", "added_at", "by"],
+    "tick v2": ["sender", "considered", "sent", "failed", "in_doubt", "waiting"],
+    "check": ["what", "check", "verdict", "cases"],
+}
+EMPTY_AT_FIRST = ("campaign list", "status", "sendlog", "in-doubt list", "suppress list", "rebuild --check")
+TIMES = ("locked_at", "finished_at", "next_attempt_at", "added_at")
+GREYLISTED = b"451 4.7.1 Come back later\r\n"
+
+
+@pytest.fixture(scope="module")
+def busy(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    """A ledger in which every listing has something to show. The tests only look at it (its V2 has nothing to do)."""
+    desk = Desk(tmp_path_factory.mktemp("desk"))
+    with pytest.MonkeyPatch.context() as patch, ScriptedServer({"DOT": in_turn(b"what?\r\n", GREYLISTED)}) as server:
+        patch.chdir(desk.folder)
+        desk.ledger(clock=f"{MONDAY}T10:00+02:00")
+        desk.mailbox(server.port)
+        desk.campaign()
+        desk.done("run", "--until", f"{MONDAY}T10:04+02:00")
+        desk.done("suppress", "add", "max@customer.example")
+    return desk
+
+
+@pytest.fixture
+def at_busy(busy: Desk, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    monkeypatch.chdir(busy.folder)
+    return busy
+
+
+@pytest.mark.parametrize("listing", LISTINGS)
+def test_json_and_csv_hold_the_same_rows_under_the_same_names(at_busy: Desk, listing: str) -> None:
+    rows = at_busy.rows(*listing.split())
+    assert [list(row) for row in rows] == [LISTINGS[listing]] * len(rows)
+    assert rows
+    header, *cells = at_busy.csv(*listing.split())
+    assert header == LISTINGS[listing]
+    assert cells == [["" if value is None else str(value) for value in row.values()] for row in rows]
+
+
+@pytest.mark.parametrize("listing", LISTINGS)
+def test_a_table_shows_every_row_below_its_names(at_busy: Desk, listing: str) -> None:
+    rows = at_busy.rows(*listing.split())
+    header, *lines = at_busy.done(*listing.split()).splitlines()
+    assert all(name.split("_")[0] in header for name in LISTINGS[listing])
+    assert len(lines) >= len(rows)
+
+
+@pytest.mark.parametrize("listing", [name for name, columns in LISTINGS.items() if set(TIMES) & set(columns)])
+def test_times_for_programs_are_in_utc_with_their_offset(at_busy: Desk, listing: str) -> None:
+    told = [row[name] for row in at_busy.rows(*listing.split()) for name in TIMES if row.get(name)]
+    assert told
+    assert {datetime.fromisoformat(at).utcoffset() for at in told} == {timedelta(0)}
+
+
+@pytest.mark.parametrize("listing", EMPTY_AT_FIRST)
+def test_an_empty_listing_says_so_to_people_and_stays_readable_for_programs(desk: Desk, listing: str) -> None:
+    desk.ledger()
+    assert desk.rows(*listing.split()) == []
+    assert len(desk.csv(*listing.split())) == 1
+    assert len(desk.done(*listing.split()).splitlines()) == 1
+
+
+def test_one_campaign_is_one_document_with_its_settings_inside(at_busy: Desk) -> None:
+    shown: dict[str, Any] = at_busy.rows("campaign", "show", "1")
+    assert (shown["name"], shown["limits"]["daily_limit"]) == ("Autumn 2026", 100)
+    assert shown["schedule"]["weekdays"] == ["MON", "TUE", "WED", "THU", "FRI"]
+    header, *cells = at_busy.csv("campaign", "show", "1")
+    assert header == ["setting", "value"]
+    told = dict(cells)
+    assert told["created_at"] == shown["created_at"]
+    assert json.loads(told["schedule"]) == shown["schedule"]
+    assert f"{MONDAY} 10:00:00" in at_busy.done("campaign", "show", "1")
+
+
+def test_why_is_one_document_for_programs(at_busy: Desk) -> None:
+    assert set(at_busy.rows("why", "1")) == {"next_mail", "why", "lead"}
+    assert at_busy.csv("why", "1", "--lead", "1") == [["next_mail", "why", "lead"], ["", "it is in doubt", "1"]]
+
+
+def test_a_table_shows_brackets_and_colons_as_they_are(desk: Desk) -> None:
+    desk.ledger()
+    desk.mailbox(25, name="a", sender='"Anna [bold]:smile:" <anna@sender.example>')
+    assert "Anna [bold]:smile: <anna@sender.example>" in desk.done("mailbox", "list")
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@"])
+def test_a_cell_that_a_spreadsheet_would_run_is_quoted_in_csv_and_nowhere_else(desk: Desk, start: str) -> None:
+    formula = f"{start}SUM(1)"
+    desk.ledger()
+    desk.mailbox(25, sender=f'"{formula}" <anna@sender.example>')
+    desk.campaign(("Autumn 2026", formula))
+    desk.done("suppress", "add", "max@customer.example", "--reason", formula)
+    for listing, name in (("campaign list", "name"), ("status", "name"), ("suppress list", "reason")):
+        header, *rows = desk.csv(*listing.split())
+        assert [row[header.index(name)] for row in rows] == [f"'{formula}"]
+        assert [row[name] for row in desk.rows(*listing.split())] == [formula]
+    assert ["name", f"'{formula}"] in desk.csv("campaign", "show", "1")
+    assert desk.csv("mailbox", "list")[1][1] == f"'{formula} <anna@sender.example>"
+    assert formula in desk.done("campaign", "list")
+
+
+def test_no_cell_of_any_csv_begins_as_a_formula(at_busy: Desk) -> None:
+    for listing in LISTINGS:
+        cells = [cell for row in at_busy.csv(*listing.split()) for cell in row]
+        assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+
+
+def test_views_that_were_tampered_with_are_listed_as_differences_and_rebuilt(desk: Desk) -> None:
+    desk.ledger()
+    desk.mailbox()
+    desk.campaign()
+    desk.done("status")
+    desk.sql("UPDATE leads SET priority = 7 WHERE lead_id = 2")
+    said = desk.says("rebuild", "--check", "--format", "csv")
+    assert said.code == 1
+    header, row = csv.reader(io.StringIO(said.out))
+    assert header == ["table", "key", "difference"]
+    assert row[0] == "leads"
+    desk.done("rebuild")
+    assert desk.rows("rebuild", "--check") == []
+
+
+def test_lines_of_csv_end_as_the_standard_says(at_busy: Desk) -> None:
+    said = at_busy.done("campaign", "list", "--format", "csv")
+    assert said.count("\r\n") == said.count("\n") == 2
