@@ -5,13 +5,15 @@ Kept by quarter of an hour of UTC: every midnight of every zone in use falls on 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
-from domain.calendar import Schedule, calendar_of
+from domain.calendar import Schedule, SendingCalendar, calendar_of
 
 QUARTER_S = 15 * 60
 QUARTERS_KEPT = 4 * 24 * 60 * 60 // QUARTER_S
 """Those of four days with mails, more than any local date needs. By number, not by age: after a clock that jumped ahead
 and came back, today's mails still count."""
+ZONES_KEPT = 1024
 
 
 class MailCount:
@@ -45,5 +47,11 @@ class MailCount:
 
 def local_day(at: datetime, zone: str) -> tuple[datetime, datetime]:
     """The UTC instants [start, end) of the local date at this instant."""
-    calendar = calendar_of(Schedule(zone=zone))
+    calendar = _calendar_in(zone)
     return calendar.day_bounds(calendar.local_date(at.astimezone(UTC)))
+
+
+@lru_cache(maxsize=ZONES_KEPT)
+def _calendar_in(zone: str) -> SendingCalendar:
+    """Remembered by its name: checking a schedule anew costs more than all the rest, and each mail asks four times."""
+    return calendar_of(Schedule(zone=zone))

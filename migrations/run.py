@@ -37,7 +37,8 @@ def target_metadata() -> list[MetaData]:
 
 
 def upgrade(url: str) -> None:
-    """Apply all revisions that are missing, in one transaction."""
+    """Apply all revisions that are missing, in one transaction. Raises `SchemaMismatch` for a newer schema."""
+    refuse_newer(url)
     engine = engine_for(url)
     try:
         with writing(engine) as connection:
@@ -67,8 +68,19 @@ def require_head(url: str) -> None:
     """Raise `SchemaMismatch` unless the database has the schema of this program."""
     found, wanted = current(url), head()
     if found != wanted:
-        known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-        raise SchemaMismatch(found, wanted, found is None or found in known)
+        raise SchemaMismatch(found, wanted, _is_known(found))
+
+
+def refuse_newer(url: str) -> None:
+    """Raise `SchemaMismatch` if the database has a schema that this program does not know."""
+    found = current(url)
+    if not _is_known(found):
+        raise SchemaMismatch(found, head(), known=False)
+
+
+def _is_known(revision: str | None) -> bool:
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    return revision is None or revision in known
 
 
 def _config() -> Config:

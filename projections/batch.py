@@ -52,7 +52,10 @@ _ATTEMPT_COLUMNS_THAT_STAY = (
 
 
 class BrokenStream(SendledgerError):
-    """An event speaks of something that no event before it made: the ledger, or the views, were tampered with."""
+    """An event speaks of something that no event before it made: the views, or the ledger, were tampered with."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"{problem} If the views were damaged, `sendledger rebuild` makes them anew.")
 
 
 class CampaignRows:

@@ -1,0 +1,1 @@
+"""Tests of the schema: what the revisions make, and what the table of events refuses."""

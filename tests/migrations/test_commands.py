@@ -1,0 +1,166 @@
+"""Given a database of another schema, when a user gives any command, then it says what mends that; and `db …` does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+from typer.main import get_command
+
+from migrations.run import current, head
+from runner.cli.app import app
+from tests.cli.desk import BAD_INPUT, CAMPAIGN, DONE, PEOPLE, Desk, Said
+from tests.migrations.conftest import ADDS_A_COLUMN, NEWER, NewerProgram
+from tests.projections.conftest import desk_at
+from tests.projections.given import all_rows, tables_of
+
+NEEDS_NO_SCHEMA = {"init", "sink", "db current", "db upgrade"}
+"""They make a ledger, use none, or are there for another schema."""
+
+COMMANDS = {
+    "campaign cancel": "1",
+    "campaign create": "autumn.toml",
+    "campaign edit": "1 autumn.toml",
+    "campaign list": "",
+    "campaign pause": "1",
+    "campaign resume": "1",
+    "campaign retry": "1 --failed --reason mended",
+    "campaign show": "1",
+    "campaign start": "1",
+    "check": "",
+    "db check": "",
+    "demo": "--folder .",
+    "in-doubt list": "",
+    "in-doubt resolve": "1 1 --sent --evidence log",
+    "leads import": "1 leads.csv",
+    "mailbox add": "sales --from anna@sender.example --smtp-host 127.0.0.1 --smtp-tls none",
+    "mailbox list": "",
+    "mailbox pause": "sales",
+    "mailbox resume": "sales",
+    "mailbox set": "sales --daily-limit 7",
+    "queue": "1",
+    "rebuild": "",
+    "run": "",
+    "runner register": "--reason moved",
+    "sendlog": "",
+    "status": "",
+    "suppress add": "anna@customer.example",
+    "suppress import": "leads.csv",
+    "suppress list": "",
+    "suppress remove": "anna@customer.example",
+    "tick": "v1",
+    "why": "1",
+}
+"""Each with what it needs to get as far as the database."""
+
+
+@pytest.fixture
+def office(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """A desk with a campaign's file, leads and a key."""
+    monkeypatch.chdir(desk.folder)
+    desk.write("autumn.toml", CAMPAIGN)
+    desk.write("leads.csv", PEOPLE)
+    desk.write("sendledger.key", "0123456789abcdef" * 4)
+    return desk
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_database_of_an_older_program_is_refused_with_the_command_that_mends_it(
+    office: Desk, engine: Engine, newer_program: NewerProgram, command: str
+) -> None:
+    newer_program(ADDS_A_COLUMN)
+    before = (all_rows(engine), tables_of(engine))
+
+    said = office.says(*f"{command} {COMMANDS[command]}".split())
+
+    assert said == Said(
+        BAD_INPUT,
+        "",
+        "sendledger: the database has schema 0001, this program needs 0002. "
+        "Bring it up to date with `sendledger db upgrade`.\n",
+    )
+    assert (all_rows(engine), tables_of(engine)) == before
+
+
+@pytest.mark.usefixtures("made_by_a_newer_program")
+@pytest.mark.parametrize("command", [*COMMANDS, "db upgrade"])
+def test_a_database_of_a_newer_program_is_refused_for_good(office: Desk, engine: Engine, command: str) -> None:
+    before = (all_rows(engine), tables_of(engine))
+
+    said = office.says(*f"{command} {COMMANDS.get(command, '')}".split())
+
+    assert said == Said(
+        BAD_INPUT,
+        "",
+        f"sendledger: the database has schema 9999, this program needs {head()}. "
+        "A newer Sendledger made it: use that one, or a backup from before.\n",
+    )
+    assert (all_rows(engine), tables_of(engine)) == before
+
+
+def test_every_command_is_tried_on_another_schema() -> None:
+    assert {*COMMANDS, *NEEDS_NO_SCHEMA} == set(names_of(get_command(app)))
+
+
+def test_an_older_database_works_again_after_the_command_that_was_named(
+    desk: Desk, newer_program: NewerProgram
+) -> None:
+    newer_program(ADDS_A_COLUMN)
+    assert desk.done("db", "current") == f"database 0001, program {NEWER}\n"
+    assert desk.says("status").code == BAD_INPUT
+
+    assert desk.done("db", "upgrade") == f"The schema is {NEWER} now; it was 0001.\n"
+
+    assert desk.done("db", "check") == f"The schema is {NEWER}, as this program needs it.\n"
+    assert desk.says("status").code == DONE
+
+
+def test_an_upgrade_can_be_tried_first(desk: Desk, database: str, newer_program: NewerProgram) -> None:
+    newer_program(ADDS_A_COLUMN)
+    told = desk.done("db", "upgrade", "--dry-run")
+    assert told == f"Would bring the schema from 0001 to {NEWER}. Nothing was changed.\n"
+    assert current(database) == "0001"
+
+
+def test_an_upgrade_twice_says_that_there_is_nothing_to_do(desk: Desk) -> None:
+    for _ in range(2):
+        assert desk.done("db", "upgrade") == f"The schema is {head()}: nothing to do.\n"
+        assert desk.done("db", "upgrade", "--dry-run") == f"The schema is {head()}: nothing to do.\n"
+
+
+def test_an_empty_database_is_refused_until_it_is_upgraded(
+    tmp_path: Path, empty: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = desk_at(tmp_path, empty, monkeypatch)
+    current(empty)  # whoever looks makes the file
+    assert desk.done("db", "current") == f"database none, program {head()}\n"
+    assert "has schema none" in desk.says("status").err
+    assert "`sendledger db upgrade`" in desk.says("db", "check").err
+
+    assert desk.done("db", "upgrade") == f"The schema is {head()} now; it was none.\n"
+
+    assert desk.says("status").code == DONE
+
+
+@pytest.mark.parametrize("command", ["current", "check", "upgrade"])
+def test_where_there_is_no_database_none_is_made(
+    tmp_path: Path, empty: str, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    desk = desk_at(tmp_path, empty, monkeypatch)
+    for _ in range(2):
+        said = desk.says("db", command)
+        assert said.code == BAD_INPUT
+        assert "there is no ledger at" in said.err
+        assert "Make it with `sendledger init`." in said.err
+
+
+def names_of(group: Any, *path: str) -> Iterator[str]:
+    """All commands there are, with their groups."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from names_of(command, *path, name)
+        else:
+            yield " ".join((*path, name))

@@ -1,0 +1,155 @@
+"""Random lives of two campaigns on one mailbox: anything may happen to any lead; what is refused does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from hypothesis import strategies as st
+
+from domain import commands
+from domain import events as e
+from domain import mailbox as mailboxes
+from domain.calendar import WEEK, Schedule
+from domain.commands import Failure
+from domain.errors import CommandRefused
+from domain.rules import Limits
+from tests.domain.given import GREYLISTED, PERMANENT, REFUSED, TEMPORARY, digest
+from tests.projections.given import two_campaigns
+
+LEADS = 3
+"""Of each campaign at its start."""
+
+BEFORE_LOCK = (REFUSED, GREYLISTED, Failure(phase="local", permanent=True))
+ZONES = ("Europe/Warsaw", "Asia/Kathmandu", "America/Los_Angeles")
+
+Step = tuple[int, str, int, int]
+"""Which campaign, what happens, to which lead, in which variant."""
+
+
+class Life:
+    """Two campaigns and their common history."""
+
+    def __init__(self) -> None:
+        self.worlds = two_campaigns(limits=Limits(daily_limit=1000, delay_s=0, max_attempts=3))
+        self.world = self.worlds[0]
+        self._tokens: list[str] = []
+        for world in self.worlds:
+            world.queue(*range(LEADS))
+            world.start()
+
+    @property
+    def history(self) -> list[e.Event]:
+        return self.worlds[0].history
+
+    def live(self, steps: list[Step]) -> Life:
+        for campaign, name, position, variant in steps:
+            self.world = self.worlds[campaign]
+            self._set_clocks(self.world.now + timedelta(minutes=7))
+            try:
+                STEPS[name](self, position % len(self.world.campaign.roll), variant)
+            except CommandRefused:
+                continue
+        return self
+
+    def lock(self, position: int, _variant: int) -> None:
+        self._set_clocks(self.world.now + timedelta(hours=4))  # any back-off is over
+        self._tokens.append(self.world.lock(position))
+
+    def token(self, position: int, variant: int) -> str:
+        """A lock of this lead, the newest or an older one; of any lead of the campaign if it has none."""
+        own = [token for token in self._tokens if token in self.world.campaign.open]
+        held = [token for token in own if self.world.campaign.open[token].position == position]
+        chosen = held or own
+        if not chosen:
+            raise CommandRefused("nothing was locked yet")
+        return chosen[-1 - variant % len(chosen)]
+
+    def sent(self, position: int, variant: int) -> None:
+        self.world.sent(self.token(position, variant))
+
+    def failed(self, position: int, variant: int) -> None:
+        self.world.failed(self.token(position, variant), PERMANENT if variant % 3 == 0 else TEMPORARY)
+
+    def in_doubt(self, position: int, variant: int) -> None:
+        self.world.in_doubt(self.token(position, variant))
+
+    def refused(self, position: int, variant: int) -> None:
+        self.world.refused_before_lock(position, BEFORE_LOCK[variant % 3])
+
+    def resolved(self, position: int, variant: int) -> None:
+        self.world.resolve(position, "sent" if variant % 3 == 0 else "not sent")
+
+    def queued(self, _position: int, variant: int) -> None:
+        self.world.queue(variant)
+
+    def changed(self, position: int, variant: int) -> None:
+        events = commands.change_contacts(self.world.campaign, {position: digest(variant)}, now=self.world.now)
+        self.world.save(events)
+
+    def edited(self, _position: int, variant: int) -> None:
+        always = Schedule(zone=ZONES[variant % 3], weekdays=WEEK, start="00:00", end="24:00")
+        limits = Limits(daily_limit=1000 + variant, delay_s=0, max_attempts=3)
+        self.world.edit(content_digest=digest(variant), schedule=always, limits=limits)
+
+    def clock_jumps(self, _position: int, variant: int) -> None:
+        self._set_clocks(self.world.now + timedelta(hours=variant - 3))
+
+    def mailbox(self, _position: int, variant: int) -> None:
+        box, now = self.world.mailbox, self.world.now
+        if variant % 3 == 0:
+            self.world.save(mailboxes.delay(box, phase="mail", code=421, enhanced=None, now=now))
+        elif variant % 3 == 1:
+            self.world.save(mailboxes.pause(box, actor="anna", reason="login refused", now=now))
+        else:
+            self.world.save(mailboxes.resume(box, actor="anna", reason=None, now=now))
+
+    def _set_clocks(self, now: datetime) -> None:
+        for world in self.worlds:
+            world.now = now
+
+
+STEPS: dict[str, Callable[[Life, int, int], object]] = {
+    "lock": Life.lock,
+    "sent": Life.sent,
+    "failed": Life.failed,
+    "in doubt": Life.in_doubt,
+    "resolved": Life.resolved,
+    "refused": Life.refused,
+    "queued": Life.queued,
+    "contact changed": Life.changed,
+    "edited": Life.edited,
+    "mailbox": Life.mailbox,
+    "clock jumps": Life.clock_jumps,
+    "skipped": lambda life, position, _: life.world.skip(position),
+    "requeued": lambda life, position, _: life.world.requeue(position),
+    "paused": lambda life, *_: life.world.pause(),
+    "resumed": lambda life, *_: life.world.resume(),
+    "cancelled": lambda life, *_: life.world.cancel(),
+}
+OFTEN = ["lock", "lock", "lock", "sent", "failed", "in doubt", "in doubt", "resolved", "resolved"]
+ONE_STEP = st.tuples(st.integers(0, 1), st.sampled_from([*OFTEN, *STEPS]), st.integers(0, LEADS - 1), st.integers(0, 5))
+SOME_STEPS = st.lists(ONE_STEP, min_size=10, max_size=60)
+
+LATE_TRUTH: list[Step] = [
+    *[(0, "lock", 0, 0), (0, "in doubt", 0, 0), (0, "resolved", 0, 1)],
+    *[(0, "lock", 0, 0), (0, "in doubt", 0, 0), (0, "resolved", 0, 1)],
+    *[(0, "sent", 0, 1), (0, "failed", 0, 0)],
+]
+ACCEPTED_WHILE_LOCKED: list[Step] = [
+    *[(0, "lock", 0, 0), (0, "in doubt", 0, 0), (0, "resolved", 0, 1)],
+    *[(0, "lock", 0, 0), (0, "sent", 0, 1), (0, "failed", 0, 0)],
+]
+SKIPPED_AFTER_DOUBT: list[Step] = [
+    *[(0, "lock", 0, 0), (0, "in doubt", 0, 0), (0, "resolved", 0, 1), (0, "skipped", 0, 0), (0, "failed", 0, 0)],
+]
+CLOCK_BEHIND: list[Step] = [(0, "lock", 0, 0), (0, "clock jumps", 0, 0), (0, "refused", 1, 0)]
+REFUSED_TWICE: list[Step] = [(0, "refused", 0, 1), (0, "refused", 0, 0)]
+MAILED_TWICE: list[Step] = [
+    *[(1, "lock", 0, 0), (1, "in doubt", 0, 0), (1, "resolved", 0, 1)],
+    *[(1, "lock", 0, 0), (1, "sent", 0, 0), (1, "sent", 0, 0)],
+]
+CANCELLED_ON_THE_WAY: list[Step] = [
+    *[(0, "lock", 0, 0), (0, "failed", 0, 1), (1, "lock", 0, 0), (1, "failed", 0, 1)],
+    *[(0, "lock", 1, 0), (0, "cancelled", 0, 0), (0, "failed", 1, 1)],
+]

@@ -1,0 +1,132 @@
+"""Given any lives of two campaigns, when they are projected in batches of any size, then the views say what the
+aggregates say, and batches cut anywhere make the same rows.
+"""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine
+
+from domain import events as e
+from domain.campaign import Campaign
+from domain.leads import LeadState
+from domain.mailbox import Mailbox
+from projections.projector import Projector
+from projections.times import time_text
+from tests.projections.conftest import NewDatabase
+from tests.projections.given import Log, Rows, all_rows, only, projected, rows
+from tests.projections.lives import (
+    ACCEPTED_WHILE_LOCKED,
+    CANCELLED_ON_THE_WAY,
+    CLOCK_BEHIND,
+    LATE_TRUTH,
+    MAILED_TWICE,
+    REFUSED_TWICE,
+    SKIPPED_AFTER_DOUBT,
+    SOME_STEPS,
+    Life,
+    Step,
+)
+
+SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=SLOW)
+@given(steps=SOME_STEPS, batch=st.integers(1, 40))
+@example(steps=LATE_TRUTH, batch=3)
+@example(steps=LATE_TRUTH, batch=100)
+@example(steps=ACCEPTED_WHILE_LOCKED, batch=1)
+@example(steps=ACCEPTED_WHILE_LOCKED, batch=100)
+@example(steps=SKIPPED_AFTER_DOUBT, batch=3)
+@example(steps=CLOCK_BEHIND, batch=2)
+@example(steps=REFUSED_TWICE, batch=100)
+@example(steps=MAILED_TWICE, batch=2)
+@example(steps=CANCELLED_ON_THE_WAY, batch=2)
+@example(steps=CANCELLED_ON_THE_WAY, batch=100)
+def test_the_views_say_what_the_aggregates_say(new_database: NewDatabase, steps: list[Step], batch: int) -> None:
+    life, engine = Life().live(steps), new_database()
+    projected(engine, life.history, batch=batch)
+    for number, world in enumerate(life.worlds, start=1):
+        assert_leads_equal(world.campaign, of_campaign(engine, "leads", number))
+        assert_campaign_equal(world.campaign, rows(engine, "campaigns")[number - 1])
+        assert_attempts_equal(world.campaign, of_campaign(engine, "send_log", number))
+        locks = [event for event in life.history if isinstance(event, e.EmailLocked) and is_of(event, number)]
+        assert sum(day["mails"] for day in of_campaign(engine, "campaign_days", number)) == len(locks)
+    assert_mailbox_equal(life.world.mailbox, life.history, engine)
+    engine.dispose()
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=SLOW)
+@given(steps=SOME_STEPS, cuts=st.lists(st.integers(0, 150), max_size=12), batch=st.integers(1, 40))
+@example(steps=LATE_TRUTH, cuts=[10, 17], batch=1)
+@example(steps=MAILED_TWICE, cuts=[12, 19], batch=40)
+@example(steps=CANCELLED_ON_THE_WAY, cuts=[21], batch=40)
+def test_i5_views_that_followed_in_any_steps_equal_those_of_one_batch(
+    new_database: NewDatabase, steps: list[Step], cuts: list[int], batch: int
+) -> None:
+    history, followed, whole = Life().live(steps).history, new_database(), new_database()
+    log = Log()
+    for cut in [*sorted(cuts), len(history)]:  # each time by a projector that knows nothing of the one before
+        log.events = history[:cut]
+        Projector(followed, log.read, batch_events=batch).catch_up()
+    projected(whole, history, batch=len(history))
+
+    assert all_rows(followed) == all_rows(whole)
+    for engine in (followed, whole):
+        engine.dispose()
+
+
+def is_of(event: e.Event, number: int) -> bool:
+    return event.originator_id == f"campaign-{number}"
+
+
+def of_campaign(engine: Engine, table: str, number: int) -> Rows:
+    return [row for row in rows(engine, table) if row["campaign_id"] == number]
+
+
+def assert_leads_equal(campaign: Campaign, found: Rows) -> None:
+    assert [row["position"] for row in found] == list(range(len(campaign.roll)))
+    for row in found:
+        position = row["position"]
+        retry = campaign.retry_of.get(position)
+        assert row["state"] == campaign.roll.state(position).label
+        assert row["v1_status"] == campaign.roll.v1_status(position)
+        assert row["next_attempt_at"] == (time_text(retry.due_at) if retry else None)
+        assert row["awaited_attempt"] == campaign.attempts.get(position)
+        assert bool(row["accepted_late"]) == (position in campaign.accepted_late)
+        assert row["lead_id"] == campaign.numbers.lead_id(position)
+        assert row["revision"] == campaign.revision(position)
+        assert row["priority"] == campaign.priority(position)
+
+
+def assert_campaign_equal(campaign: Campaign, row: dict[str, object]) -> None:
+    assert row["status"] == campaign.status
+    assert (row["owner"], row["epoch"], row["mailbox"]) == (campaign.owner, campaign.epoch, campaign.mailbox)
+    assert (row["content_version"], row["content_digest"]) == (campaign.content_version, campaign.content_digest)
+    assert (row["schedule"], row["zone"]) == (campaign.schedule.model_dump_json(), campaign.schedule.zone)
+    assert row["limits"] == campaign.limits.model_dump_json()
+    assert row["last_mail_at"] == (time_text(campaign.last_mail_at) if campaign.last_mail_at else None)
+    assert row["started_at"] == (time_text(campaign.started_at) if campaign.started_at else None)
+    for state in LeadState:
+        assert row[state.label.replace(" ", "_")] == campaign.roll.counts[state]
+    assert row["leads"] == len(campaign.roll)
+
+
+def assert_attempts_equal(campaign: Campaign, found: Rows) -> None:
+    """What the aggregate holds open is so in the log; everything else has its definite outcome."""
+    for row in found:
+        held = campaign.open.get(row["token"])
+        if held is None:
+            assert row["outcome"] in ("sent", "failed")
+        else:
+            assert (row["outcome"], row["attempt"], row["position"]) == (held.state, held.attempt, held.position)
+    assert set(campaign.open) <= {row["token"] for row in found}
+
+
+def assert_mailbox_equal(mailbox: Mailbox, history: list[e.Event], engine: Engine) -> None:
+    row = only(rows(engine, "mailboxes"))
+    slots = sum(isinstance(event, e.MailboxSlotTaken) for event in history)
+    assert (row["paused_reason"], row["failures"]) == (mailbox.paused, mailbox.failures)
+    assert row["delayed_until"] == (time_text(mailbox.delayed_until) if mailbox.delayed_until else None)
+    assert sum(day["mails"] for day in rows(engine, "mailbox_days")) == slots
