@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from domain.errors import InvalidInput
 from runner.mail.errors import MessageBroken
-from runner.mail.message import Author, MessageLayout, boundary_of, needs_smtputf8
+from runner.mail.message import BOUNDARY, Author, MessageLayout, needs_smtputf8
 from runner.mail.templates import Rendered
 from runner.mail.verification import verify_message
 from tests.mail.strategies import bodies, lines
@@ -176,16 +176,12 @@ def test_a_line_of_a_dot_is_left_to_the_dialogue() -> None:
 
 @pytest.mark.parametrize("wrap", ["{}", "\n{}\n", "\n--{}\n", "\n--{}--\n"])
 def test_a_text_that_knows_the_boundary_cannot_end_its_part(wrap: str) -> None:
-    attack = "before" + wrap.format(boundary_of(MESSAGE_ID)) + "\nContent-Type: text/html\n\n<b>evil</b>\n"
+    attack = "before" + wrap.format(BOUNDARY) + "\nContent-Type: text/html\n\n<b>evil</b>\n"
 
     message = read(built(Rendered("s", attack, attack)))
 
     assert [part.get_content_type() for part in message.iter_parts()] == ["text/plain", "text/html"]
     assert text_of(message, "plain") == text_of(message, "html") == attack
-
-
-def test_two_messages_have_two_boundaries() -> None:
-    assert boundary_of(MESSAGE_ID) != boundary_of("<other@example.com>")
 
 
 def test_a_non_ascii_address_alone_asks_for_smtputf8() -> None:
