@@ -50,6 +50,12 @@ def last_one_is_locked() -> World:
     return world
 
 
+def last_one_is_in_doubt() -> World:
+    world = last_one_is_locked()
+    put_in_doubt(world)
+    return world
+
+
 def completed() -> World:
     world = running(5)
     world.delivered(0)

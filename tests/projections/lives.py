@@ -144,6 +144,9 @@ SKIPPED_AFTER_DOUBT: list[Step] = [
     *[(0, "lock", 0, 0), (0, "in doubt", 0, 0), (0, "resolved", 0, 1), (0, "skipped", 0, 0), (0, "failed", 0, 0)],
 ]
 CLOCK_BEHIND: list[Step] = [(0, "lock", 0, 0), (0, "clock jumps", 0, 0), (0, "refused", 1, 0)]
+ONE_LEAD_AFTER_ANOTHER: list[Step] = [
+    *[(0, "lock", 0, 0), (0, "in doubt", 0, 0), (0, "resolved", 0, 1), (0, "lock", 1, 0), (0, "queued", 0, 0)],
+]
 REFUSED_TWICE: list[Step] = [(0, "refused", 0, 1), (0, "refused", 0, 0)]
 MAILED_TWICE: list[Step] = [
     *[(1, "lock", 0, 0), (1, "in doubt", 0, 0), (1, "resolved", 0, 1)],

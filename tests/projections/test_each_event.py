@@ -354,6 +354,23 @@ CASES = [
         },
     ),
     Case(
+        e.InDoubtResolved,
+        "as not sent reopens a completed campaign",
+        h.last_one_is_in_doubt,
+        h.queue_again,
+        {
+            "campaigns": {"status": "running", "status_since": NOW, "in_doubt": 0, "queued": 1},
+            "leads": {"state": "queued", "v1_status": "queued", "next_attempt_at": NOW, "reason": None},
+            "send_log": {
+                "outcome": "resolved not sent",
+                "outcome_position": 9,
+                "finished_at": NOW,
+                "evidence": "relay log",
+                "resolved_by": "anna",
+            },
+        },
+    ),
+    Case(
         e.DuplicateDetected,
         "marks the attempt whose acceptance came to light",
         two_leads(h.lock, h.put_in_doubt, h.queue_again, lambda world: world.delivered(0)),

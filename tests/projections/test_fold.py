@@ -14,7 +14,7 @@ from domain.errors import UnknownEvent
 from projections.batch import BrokenStream
 from projections.times import time_text
 from tests.domain.given import NOON, World, running
-from tests.projections.given import eventful, only, projected, rows
+from tests.projections.given import Runner, eventful, only, projected, rows
 
 
 def test_an_outcome_recorded_late_finished_when_it_happened(engine: Engine) -> None:
@@ -97,6 +97,18 @@ def test_mails_count_on_the_local_date_of_campaign_and_mailbox(engine: Engine) -
         {"mailbox": "sales", "date": "2025-03-05", "mails": 2},
     ]
     assert rows(engine, "campaign_days") == [{"campaign_id": 1, "date": "2025-03-04", "mails": 3}]
+
+
+def test_a_run_of_idle_ticks_that_is_told_again_replaces_what_was_told_before(engine: Engine) -> None:
+    runner = Runner()
+    for minutes in (1, 4):
+        last_at = NOON + timedelta(minutes=minutes)
+        runner.says(e.TicksIdle, sender="v2", count=2 * minutes, first_at=NOON, last_at=last_at)
+
+    projected(engine, runner.history, batch=1)
+
+    row = only(rows(engine, "ticks"))
+    assert (row["count"], row["until"], row["log_position"]) == (8, time_text(last_at), 2)
 
 
 class FromTheFuture(e.Event):
