@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import TestCase
@@ -14,6 +15,7 @@ import pytest
 from eventsourcing.utils import Environment
 
 from runner.store.recorder import LedgerFactory, SqliteRecorder
+from tests.faults.processes import TIMEOUT_S
 
 # The cases import the library's cipher, and that a package for cryptography: none of those that are run here uses it.
 with patch.dict(sys.modules, {"eventsourcing.cipher": SimpleNamespace(AESCipher=None)}):
@@ -52,9 +54,17 @@ class _OnOurRecorder(TestCase):
         env = {"SQLITE_DBNAME": str(database), "CREATE_TABLE": "n", "ORIGINATOR_ID_TYPE": "text"}
         factory = LedgerFactory(Environment("Sendledger", env))
         self.addCleanup(factory.close)
+        self.addCleanup(_wait_for_readers)
         recorder = factory.application_recorder()
         assert isinstance(recorder, SqliteRecorder)
         return recorder
+
+
+def _wait_for_readers() -> None:
+    """A case tells its readers to stop and ends: a connection that is closed under one of them takes Python down."""
+    for thread in threading.enumerate():
+        if "read_continuously" in thread.name:
+            thread.join(TIMEOUT_S)
 
 
 class TestApplicationRecorder(_OnOurRecorder, persistence.ApplicationRecorderTestCase[SqliteRecorder]):

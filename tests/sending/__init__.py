@@ -1,0 +1,1 @@
+"""Tests of the parts that send: liveness, journal, roster, diary, delivery."""
