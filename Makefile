@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint types check clean
+.PHONY: help setup run test lint types check bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,9 @@ types: $(STAMP) ## mypy --strict
 	$(BIN)/mypy
 
 check: lint types test ## everything CI runs
+
+bench: $(STAMP) ## measure speed and memory beside their targets and bare loops (docs/performance.md)
+	$(BIN)/python -m tests.benchmarks
 
 clean: ## remove the environment and all caches
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

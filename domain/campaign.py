@@ -10,7 +10,7 @@ The state answers "who is next?" without a walk over the leads (see `leads`), an
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -20,7 +20,7 @@ from domain import events as e
 from domain.calendar import Schedule, SendingCalendar, calendar_of
 from domain.counting import MailCount
 from domain.errors import UnknownEvent
-from domain.leads import LeadNumbers, LeadState, Line, Retry, Roll
+from domain.leads import LeadNumbers, LeadState, Line, Precedence, Retry, Roll
 from domain.replies import Phase
 from domain.rules import Limits
 
@@ -85,7 +85,7 @@ class Campaign:
         self.roll = Roll()
         self.numbers = LeadNumbers()
         self.arrivals = Line()
-        self.by_priority: dict[int, Line] = {}
+        self.precedence = Precedence()
         self.retries: list[Retry] = []
         self.retry_of: dict[int, Retry] = {}
         self.attempts: dict[int, int] = {}
@@ -113,18 +113,25 @@ class Campaign:
         """The same, and in a status that V1 sends from."""
         return self.is_fresh(position) and self.roll.v1_picks(position)
 
-    def next_retry(self) -> Retry | None:
-        """The lead whose back-off ends first."""
-        while self.retries and self.retry_of.get(self.retries[0].position) is not self.retries[0]:
-            heapq.heappop(self.retries)
-        return self.retries[0] if self.retries else None
+    def next_retry(self, besides: Collection[int] = ()) -> Retry | None:
+        """The lead whose back-off ends first, and is none of `besides`."""
+        passed: list[Retry] = []
+        while self.retries and not self._is_next(self.retries[0], besides):
+            retry = heapq.heappop(self.retries)
+            if self.retry_of.get(retry.position) is retry:
+                passed.append(retry)
+        found = self.retries[0] if self.retries else None
+        for retry in passed:
+            heapq.heappush(self.retries, retry)
+        return found
 
-    def next_fresh(self) -> int | None:
-        """The first lead that waits for its first attempt: lowest priority number, then position."""
-        for priority in sorted(self.by_priority):
-            if (position := self.by_priority[priority].first(self.is_fresh)) is not None:
-                return position
-        return None
+    def _is_next(self, retry: Retry, besides: Collection[int]) -> bool:
+        return self.retry_of.get(retry.position) is retry and retry.position not in besides
+
+    def next_fresh(self, besides: Collection[int] = ()) -> int | None:
+        """The first lead that waits for its first attempt, and is none of `besides`: lowest priority number, then
+        position."""
+        return self.precedence.first(self.is_fresh, besides)
 
     def next_arrival(self) -> int | None:
         """V1's first fresh lead: oldest first, whatever its priority."""
@@ -144,7 +151,7 @@ class Campaign:
 
     def priority(self, position: int) -> int:
         """The priority this lead was queued with."""
-        return next(number for number, line in self.by_priority.items() if position in line)
+        return self.precedence.priority(position)
 
     def unanswered(self, position: int) -> list[Attempt]:
         """This lead's attempts whose outcome nobody knows yet: at most a handful."""
@@ -181,6 +188,12 @@ class Campaign:
         """Somebody waits again."""
         if self.status is Status.COMPLETED:
             self.status = Status.RUNNING
+
+    def paced_from(self, now: datetime) -> datetime | None:
+        """The last mail, from which the pace runs. None when there was none; or when it lies further ahead than the
+        pace reaches: the clock was set back since, and to wait for that time would be a silence of any length."""
+        last = self.last_mail_at
+        return None if last is None or last - now > self.limits.least_gap else last
 
     @property
     def waiting(self) -> int:
@@ -248,7 +261,7 @@ def _queued(campaign: Campaign, event: e.EmailQueued) -> None:
     campaign.roll.append(event.v1_status)
     campaign.numbers.append(event.lead_id)
     campaign.arrivals.append(position)
-    campaign.by_priority.setdefault(event.priority, Line()).append(position)
+    campaign.precedence.append(event.priority)
     campaign.reopen()
 
 
@@ -335,6 +348,10 @@ def _duplicate(_campaign: Campaign, _event: e.DuplicateDetected) -> None:
     """An alarm: it changes nothing of what may happen next."""
 
 
+def _tested(_campaign: Campaign, _event: e.TestMailSent) -> None:
+    """Nobody of this campaign was mailed."""
+
+
 _EVOLVE: dict[type[e.Event], Callable[[Campaign, Any], None]] = {
     e.CampaignCreated: _created,
     e.ContentChanged: _content_changed,
@@ -356,4 +373,5 @@ _EVOLVE: dict[type[e.Event], Callable[[Campaign, Any], None]] = {
     e.EmailInDoubt: _in_doubt,
     e.InDoubtResolved: _resolved,
     e.DuplicateDetected: _duplicate,
+    e.TestMailSent: _tested,
 }

@@ -86,6 +86,7 @@ class _Judge:
         self._days: Counter[date] = Counter()
         self._last: datetime | None = None
         self._accepted: Counter[int] = Counter()
+        self._mailed: set[int] = set()
 
     def take(self, event: e.Event) -> None:
         match event:
@@ -102,17 +103,23 @@ class _Judge:
             case e.EmailFailed() if event.token is None and event.phase in PACED_PHASES:
                 self._last = event.recorded_at
             case e.EmailSent():
+                self._mailed.add(event.position)
                 self._accepted[event.position] += 1
                 self._duplicates.judge(self._accepted[event.position] == 1, _name(event))
+            case e.InDoubtResolved(outcome="sent"):
+                self._mailed.add(event.position)
             case _:
                 pass
         evolve(self._campaign, event)
 
     def finish(self) -> list[Check]:
-        counts = self._campaign.roll.counts
-        for position in range(len(self._campaign.roll)):
-            self._accounted.judge(self._campaign.roll.state(position) in LeadState, f"position {position}")
-        if sum(counts) != len(self._campaign.roll):
+        roll = self._campaign.roll
+        for position in range(len(roll)):
+            is_sent, is_mailed = roll.state(position) is LeadState.SENT, position in self._mailed
+            counted = is_sent is is_mailed or position in self._campaign.accepted_late
+            lead = self._campaign.numbers.lead_id(position)
+            self._accounted.judge(counted, f"lead {lead} is {roll.state(position).label}")
+        if sum(roll.counts) != len(roll):
             self._accounted.judge(False, "the counts do not add up")
         return [self._duplicates, self._schedule, self._limit, self._delay, self._owner, self._accounted]
 
@@ -125,7 +132,9 @@ class _Judge:
             self._days[day] <= self._limits_now.daily_limit, f"{_name(event)}: {self._days[day]} on {day}"
         )
         if self._last is not None:
-            self._delay.judge(at - self._last >= self._limits_now.least_gap, f"{_name(event)}: after {at - self._last}")
+            # Further back than that, the clock was set back in between, and the times say nothing of the pace.
+            kept = abs(at - self._last) >= self._limits_now.least_gap
+            self._delay.judge(kept, f"{_name(event)}: after {at - self._last}")
         self._last = at
         owned = (event.sender, event.epoch) == (self._campaign.owner, self._campaign.epoch)
         self._owner.judge(owned, _name(event))

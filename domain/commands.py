@@ -16,6 +16,7 @@ from domain.emitting import Draft
 from domain.errors import CommandRefused
 from domain.gate import holds_for_life, holds_for_sender, holds_lead_back
 from domain.leads import LeadState
+from domain.mailbox import Mailbox
 from domain.policies import retry_after, retry_at
 from domain.rules import Limits, LockRefused
 
@@ -328,6 +329,57 @@ def resolve_in_doubt(
     draft.add(e.InDoubtResolved, token=attempt.token, outcome=outcome, evidence=evidence, actor=actor, **_of(attempt))
     if outcome == "sent" and _was_accepted_otherwise(campaign, attempt):
         draft.add(e.DuplicateDetected, token=attempt.token, **_of(attempt))
+    return draft.events
+
+
+def position_to_test(campaign: Campaign, mailbox: Mailbox, lead_id: int | None) -> int:
+    """Whose mail a test shows: this lead's, whatever became of it, or else that of the first who waits.
+
+    No rule of the campaign binds a test, and of the mailbox only that it is not paused.
+    """
+    _must_exist(campaign)
+    if mailbox.paused is not None:
+        mend = f"`sendledger mailbox resume {campaign.mailbox}` ends that"
+        raise CommandRefused(f"{mailbox.stream} is paused: {mailbox.paused}; {mend}.")
+    if lead_id is not None:
+        position = campaign.numbers.position(lead_id)
+        if position is None:
+            raise CommandRefused(f"{campaign.stream} has no lead {lead_id}.")
+        return position
+    position = campaign.next_fresh()
+    if position is None and (retry := campaign.next_retry()) is not None:
+        position = retry.position
+    if position is None:
+        raise CommandRefused(f"nobody waits in {campaign.stream}; name a lead with --lead, or import some.")
+    return position
+
+
+def record_test(
+    campaign: Campaign,
+    position: int,
+    *,
+    mailbox: str,
+    content_version: int,
+    message_id: str,
+    code: int,
+    enhanced: str | None,
+    queue_id: str | None,
+    actor: str,
+    now: datetime,
+) -> list[e.Event]:
+    """A server accepted a test of this lead's mail. A fact: the campaign may have changed since it was made."""
+    draft = Draft(campaign.stream, campaign.version, now)
+    draft.add(
+        e.TestMailSent,
+        lead_id=campaign.numbers.lead_id(position),
+        mailbox=mailbox,
+        content_version=content_version,
+        message_id=message_id,
+        code=code,
+        enhanced=enhanced,
+        queue_id=queue_id,
+        actor=actor,
+    )
     return draft.events
 
 

@@ -231,6 +231,21 @@ class DuplicateDetected(_AttemptEvent):
     token: Token
 
 
+class TestMailSent(Event):
+    """A person sent a lead's mail to another address to look at it: it counts nowhere, and is none to the lead."""
+
+    __test__ = False  # pytest takes a name that begins so for a class of tests
+
+    lead_id: int
+    mailbox: str
+    content_version: int
+    message_id: str
+    code: int
+    enhanced: str | None = None
+    queue_id: str | None = None
+    actor: str
+
+
 # --- a mailbox ---
 
 
@@ -375,6 +390,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         EmailInDoubt,
         InDoubtResolved,
         DuplicateDetected,
+        TestMailSent,
         MailboxAdded,
         MailboxChanged,
         MailboxPaused,

@@ -53,7 +53,7 @@ def holds_back(campaign: Campaign, mailbox: Mailbox, now: datetime) -> Wait | No
         )
     if (wait := mailbox.holds_back(now)) is not None:
         return wait
-    if campaign.last_mail_at is not None and now < (until := campaign.last_mail_at + campaign.limits.least_gap):
+    if (last := campaign.paced_from(now)) is not None and now < (until := last + campaign.limits.least_gap):
         return Wait(Rule.DELAY, until)
     return None
 

@@ -11,12 +11,13 @@ Both share the one gate; they differ in how they choose and pace, and in what th
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from domain.campaign import Campaign
 from domain.events import Sender
-from domain.gate import holds_back, holds_for_sender
+from domain.gate import earliest, holds_back, holds_for_sender
 from domain.leads import LeadState
 from domain.mailbox import Mailbox
 from domain.rules import LEAST_SHARE_OF_DELAY, Rule, Wait
@@ -40,13 +41,16 @@ class Send:
     due_at: datetime
 
 
-def next_send(campaign: Campaign, mailbox: Mailbox, sender: Sender, now: datetime) -> Send | Wait:
-    """What this sender would do with this campaign now."""
+def next_send(
+    campaign: Campaign, mailbox: Mailbox, sender: Sender, now: datetime, besides: Collection[int] = ()
+) -> Send | Wait:
+    """What this sender would do with this campaign now. `besides`: positions of mails that are being prepared, where
+    several leave at a time."""
     wait = holds_for_sender(campaign, sender, campaign.epoch) or _nobody_waits(campaign)
     wait = wait or holds_back(campaign, mailbox, now)
     if wait is not None:
         return wait
-    return _v1(campaign, now) if sender == "v1" else _v2(campaign, now)
+    return _v1(campaign, now) if sender == "v1" else _v2(campaign, now, besides)
 
 
 def retry_at(sender: Sender, campaign: Campaign, position: int, now: datetime) -> datetime | None:
@@ -76,24 +80,50 @@ def _v1(campaign: Campaign, now: datetime) -> Send | Wait:
         if now < retry.due_at:
             return Wait(Rule.BACK_OFF, retry.due_at)
         position = retry.position
-    return _send(campaign, position, campaign.limits.least_gap)
+    return _send(campaign, position, campaign.limits.least_gap, now)
 
 
-def _v2(campaign: Campaign, now: datetime) -> Send | Wait:
+def earliest_send(campaign: Campaign, mailbox: Mailbox, wait: Wait, now: datetime) -> datetime | None:
+    """When all rules allow a mail: the rule's own end, and from there the first instant the gate is open."""
+    return None if wait.until is None else earliest(campaign, mailbox, max(wait.until, now))
+
+
+def next_in_line(campaign: Campaign, sender: Sender, now: datetime) -> int | None:
+    """Whose turn it is, by position, whatever holds that mail back; None when nobody waits."""
     retry = campaign.next_retry()
-    position = retry.position if retry is not None and retry.due_at <= now else campaign.next_fresh()
+    fresh = campaign.next_arrival() if sender == "v1" else campaign.next_fresh()
+    if retry is None or (fresh is not None and (sender == "v1" or now < retry.due_at)):
+        return fresh
+    return retry.position
+
+
+def sends_at_once(campaign: Campaign, sender: Sender) -> bool:
+    """May several mails of this campaign be under way at a time? Not where each must wait for the one before."""
+    return MAILS_A_TICK[sender] is None and not campaign.limits.delay_s
+
+
+def _v2(campaign: Campaign, now: datetime, besides: Collection[int]) -> Send | Wait:
+    retry = campaign.next_retry(besides)
+    position = retry.position if retry is not None and retry.due_at <= now else campaign.next_fresh(besides)
     if position is None:
+        if besides and retry is None:
+            return Wait(Rule.EMPTY)
         return Wait(Rule.BACK_OFF, retry.due_at if retry is not None else None)
-    send = _send(campaign, position, pace(campaign, position))
-    return Wait(Rule.DELAY, send.due_at) if now < send.due_at else send
+    gap, last = pace(campaign, position), campaign.paced_from(now)
+    if last is not None and now < last + gap:
+        return Wait(Rule.DELAY, last + gap)
+    return _send(campaign, position, gap, now)
 
 
-def _send(campaign: Campaign, position: int, gap: timedelta) -> Send:
-    """Due: when it was started, when the pace allowed it, and when its back-off was over, whichever is latest."""
-    times = [campaign.started_at, campaign.last_mail_at + gap if campaign.last_mail_at else None]
+def _send(campaign: Campaign, position: int, gap: timedelta, now: datetime) -> Send:
+    """Due: when it was started, when the pace allowed it, and when its back-off was over, whichever is latest; but
+    never later than now, when it is sent: the clock may have been set back since."""
+    last = campaign.paced_from(now)
+    times = [campaign.started_at, last + gap if last else None]
     if (retry := campaign.retry_of.get(position)) is not None:
         times.append(retry.due_at)
-    return Send(position, campaign.numbers.lead_id(position), max(at for at in times if at is not None))
+    due_at = min(now, max(at for at in times if at is not None))
+    return Send(position, campaign.numbers.lead_id(position), due_at)
 
 
 def _nobody_waits(campaign: Campaign) -> Wait | None:

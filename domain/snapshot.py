@@ -1,4 +1,4 @@
-"""A campaign's state in compact form, so that a cold start need not read its whole stream.
+"""The state of a campaign or a mailbox in compact form, so that a cold start need not read its whole stream.
 A snapshot is a cache: it names the shape of the state it was made for, and one of another shape is ignored.
 """
 
@@ -20,10 +20,12 @@ from pydantic import TypeAdapter
 
 from domain import campaign as campaign_module
 from domain import counting, leads, rules
+from domain import mailbox as mailbox_module
 from domain.calendar import Schedule
 from domain.campaign import Attempt, Campaign, Status
 from domain.counting import MailCount
-from domain.leads import LeadNumbers, LeadState, Line, Retry, Roll
+from domain.leads import LeadNumbers, LeadState, Line, Precedence, Retry, Roll
+from domain.mailbox import Mailbox
 from domain.rules import Limits
 
 _ATTEMPTS = TypeAdapter(list[Attempt])
@@ -31,11 +33,12 @@ _ATTEMPTS = TypeAdapter(list[Attempt])
 
 @cache
 def shape() -> str:
-    """SHA-256 over the code that folds events into state and packs it: any change makes older snapshots unusable."""
-    modules = (campaign_module, leads, counting, rules, sys.modules[__name__])
+    """SHA-256 over the code that folds events into state and packs it: any change makes older snapshots unusable.
+    The byte order too: arrays are packed as this machine has them."""
+    modules = (campaign_module, mailbox_module, leads, counting, rules, sys.modules[__name__])
     sources = "".join(inspect.getsource(module) for module in modules)
     names = ",".join(field.name for field in fields(Attempt))
-    return hashlib.sha256(f"{sources}{names}{[state.name for state in LeadState]}".encode()).hexdigest()
+    return hashlib.sha256(f"{sources}{names}{sys.byteorder}{[state.name for state in LeadState]}".encode()).hexdigest()
 
 
 def freeze(campaign: Campaign) -> bytes:
@@ -53,10 +56,10 @@ def freeze(campaign: Campaign) -> bytes:
         "content": [campaign.content_version, campaign.content_digest],
         "started_at": _text(campaign.started_at),
         "last_mail_at": _text(campaign.last_mail_at),
-        "roll": base64.b64encode(zlib.compress(bytes(campaign.roll), 1)).decode(),
+        "roll": _packed(bytes(campaign.roll)),
         "numbers": campaign.numbers.runs(),
         "arrivals": campaign.arrivals.runs(),
-        "by_priority": [[priority, line.runs()] for priority, line in campaign.by_priority.items()],
+        "precedence": [_packed(bytes(campaign.precedence)), campaign.precedence.ascending],
         "retries": [[_text(r.due_at), r.priority, r.position] for r in campaign.retry_of.values()],
         "attempts": list(campaign.attempts.items()),
         "attempts_forgiven": list(campaign.attempts_forgiven.items()),
@@ -65,12 +68,12 @@ def freeze(campaign: Campaign) -> bytes:
         "accepted_late": sorted(campaign.accepted_late),
         "mails": list(campaign.mails.quarters().items()),
     }
-    return zlib.compress(json.dumps(document, separators=(",", ":")).encode(), 1)
+    return _compressed(document)
 
 
 def thaw(stream: str, frozen: bytes) -> Campaign:
     """The state again. The caller has checked the shape."""
-    document = json.loads(zlib.decompress(frozen))
+    document = _document(frozen)
     campaign = Campaign(stream)
     for name in ("version", "epoch", "name", "owner", "mailbox", "message_id_domain"):
         setattr(campaign, name, document[name])
@@ -79,10 +82,11 @@ def thaw(stream: str, frozen: bytes) -> Campaign:
     campaign.limits = Limits.model_validate(document["limits"])
     campaign.content_version, campaign.content_digest = document["content"]
     campaign.started_at, campaign.last_mail_at = _time(document["started_at"]), _time(document["last_mail_at"])
-    campaign.roll = Roll(zlib.decompress(base64.b64decode(document["roll"])))
+    campaign.roll = Roll(_unpacked(document["roll"]))
     campaign.numbers = LeadNumbers(document["numbers"], len(campaign.roll))
     campaign.arrivals = Line(document["arrivals"])
-    campaign.by_priority = {priority: Line(runs) for priority, runs in document["by_priority"]}
+    packed, ascending = document["precedence"]
+    campaign.precedence = Precedence(_unpacked(packed), ascending=ascending)
     for due_at, priority, position in document["retries"]:
         campaign.retry_of[position] = Retry(datetime.fromisoformat(due_at), priority, position)
     campaign.retries = list(campaign.retry_of.values())
@@ -94,6 +98,51 @@ def thaw(stream: str, frozen: bytes) -> Campaign:
     campaign.accepted_late = set(document["accepted_late"])
     campaign.mails = MailCount(dict(document["mails"]))
     return campaign
+
+
+def freeze_mailbox(mailbox: Mailbox) -> bytes:
+    """The same of a mailbox: some hundred bytes, however many mails it has sent."""
+    return _compressed(
+        {
+            "version": mailbox.version,
+            "exists": mailbox.exists,
+            "daily_limit": mailbox.daily_limit,
+            "zone": mailbox.zone,
+            "identity_digest": mailbox.identity_digest,
+            "paused": mailbox.paused,
+            "delayed_until": _text(mailbox.delayed_until),
+            "failures": mailbox.failures,
+            "mails": list(mailbox.mails.quarters().items()),
+        }
+    )
+
+
+def thaw_mailbox(stream: str, frozen: bytes) -> Mailbox:
+    """The state again. The caller has checked the shape."""
+    document = _document(frozen)
+    mailbox = Mailbox(stream)
+    for name in ("version", "exists", "daily_limit", "zone", "identity_digest", "paused", "failures"):
+        setattr(mailbox, name, document[name])
+    mailbox.delayed_until = _time(document["delayed_until"])
+    mailbox.mails = MailCount(dict(document["mails"]))
+    return mailbox
+
+
+def _compressed(document: dict[str, Any]) -> bytes:
+    return zlib.compress(json.dumps(document, separators=(",", ":")).encode(), 1)
+
+
+def _document(frozen: bytes) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(zlib.decompress(frozen))
+    return document
+
+
+def _packed(octets: bytes) -> str:
+    return base64.b64encode(zlib.compress(octets, 1)).decode()
+
+
+def _unpacked(packed: str) -> bytes:
+    return zlib.decompress(base64.b64decode(packed))
 
 
 def _text(at: datetime | None) -> str | None:

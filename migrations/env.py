@@ -6,7 +6,8 @@ from alembic import context
 
 from migrations.run import CONNECTION, target_metadata
 
+connection = context.config.attributes[CONNECTION]
 context.configure(
-    connection=context.config.attributes[CONNECTION], target_metadata=target_metadata(), transactional_ddl=True
+    connection=connection, target_metadata=target_metadata(connection.dialect.name), transactional_ddl=True
 )
 context.run_migrations()

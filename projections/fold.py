@@ -380,6 +380,10 @@ def _registered(_batch: Batch, _at: int, _event: e.RunnerRegistered) -> None:
     """A person's word on a machine: no view shows it but the count of events."""
 
 
+def _tested(_batch: Batch, _at: int, _event: e.TestMailSent) -> None:
+    """A mail to somebody who is no lead: no view shows it but the count of events."""
+
+
 _HANDLERS: dict[type[e.Event], Callable[[Batch, int, Any], None]] = {
     e.CampaignCreated: _created,
     e.ContentChanged: _content_changed,
@@ -401,6 +405,7 @@ _HANDLERS: dict[type[e.Event], Callable[[Batch, int, Any], None]] = {
     e.EmailInDoubt: _in_doubt,
     e.InDoubtResolved: _resolved,
     e.DuplicateDetected: _duplicate,
+    e.TestMailSent: _tested,
     e.MailboxAdded: _mailbox_set,
     e.MailboxChanged: _mailbox_set,
     e.MailboxPaused: _mailbox_paused,

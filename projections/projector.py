@@ -21,15 +21,17 @@ from sqlalchemy import (
     insert,
     inspect,
     select,
+    text,
     update,
 )
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql.ddl import CreateTableAs
 
 from domain.errors import SendledgerError
 from domain.events import Event
 from projections import views
 from projections.batch import Batch
-from projections.database import reading, writing
+from projections.database import POSTGRESQL, copying, reading, writing
 from projections.fold import fold
 
 BATCH_EVENTS = 4_000
@@ -41,6 +43,18 @@ CHECKED = "checked_"
 
 RENAME = "ALTER TABLE %(fullname)s RENAME TO %(live)s"
 """The same in SQLite and PostgreSQL; SQLAlchemy has no construct for it."""
+RENAME_KEY = "ALTER INDEX %(prefix)s%(live)s_pkey RENAME TO %(live)s_pkey"
+"""On PostgreSQL the index of a primary key has a name of its own, which the next rebuild will want."""
+
+KEEP = "LOCK TABLE {} IN ACCESS SHARE MODE"
+HOLD_BACK = "LOCK TABLE {} IN EXCLUSIVE MODE"
+TAKE = "LOCK TABLE {} IN ACCESS EXCLUSIVE MODE"
+"""PostgreSQL: by whom views are read, by whom projectors are held back, and by whom views are put in place.
+
+A snapshot does not hold for tables that are swapped: whoever has read the old `campaigns` would find the new `leads`
+empty, for its rows are younger than the snapshot. So a reader keeps all tables before the snapshot is taken, and a
+swap waits until nobody does. All lock in one order, which no two can deadlock in.
+"""
 
 Read = Callable[[int, int], Sequence[tuple[int, Event]]]
 """`(after, limit)` -> the next events with their positions in the ledger, ascending."""
@@ -74,12 +88,34 @@ class Projector:
     @property
     def position(self) -> int:
         """The place in the ledger up to which the views hold."""
-        with reading(self._engine) as connection:
+        with self._live.reading() as connection:
             return self._live.position(connection)
 
     def catch_up(self, progress: Progress | None = None) -> int:
         """Fold what was appended since; returns the position reached. Takes no lock when there is nothing new."""
         return self._fill(self._live, progress)
+
+    @contextmanager
+    def views(self) -> Iterator[Connection]:
+        """One snapshot of the views that holds everything appended so far.
+
+        Whoever may only read cannot bring the live ones up to date: what they lack is folded into temporary copies,
+        which bear the same names and are gone when the block ends.
+        """
+        try:
+            self.catch_up()
+        except DBAPIError as error:
+            if not _only_reads(error):
+                raise
+            with copying(self._engine) as connection:
+                self._live.lock(connection, KEEP)
+                for table in self._live.tables.values():
+                    connection.execute(CreateTableAs(select(table), table.name, temporary=True))
+                self._fill_within(connection, self._live)
+                yield connection
+            return
+        with self._live.reading() as connection:
+            yield connection
 
     def rebuild(self, progress: Progress | None = None) -> int:
         """Fold the whole ledger into fresh tables, then put them in place of the live ones; returns the position.
@@ -89,8 +125,10 @@ class Projector:
         with self._fresh(REBUILT) as fresh:
             self._fill(fresh, progress)
             with writing(self._engine) as connection:
+                self._live.lock(connection, HOLD_BACK, "progress")
                 position = self._fill_within(connection, fresh)
-                _swap(connection, fresh.tables)
+                self._live.lock(connection, TAKE)
+                _swap(connection, fresh.tables, REBUILT)
         return position
 
     def check(self, progress: Progress | None = None) -> list[Difference]:
@@ -112,7 +150,7 @@ class Projector:
 
     def _fold_next(self, tables: _Tables, upto: int | None) -> tuple[int, int | None]:
         """One batch: where the tables stood, and where they stand then; None when there was nothing to fold."""
-        with reading(self._engine) as connection:
+        with tables.reading() as connection:
             position = tables.position(connection)
         events = self._next(position, upto)
         if not events:
@@ -138,7 +176,7 @@ class Projector:
     def _compared(self, fresh: _Tables, progress: Progress | None) -> list[Difference] | None:
         upto = self.position
         self._fill(fresh, progress, upto)
-        with reading(self._engine) as connection:
+        with self._live.reading() as connection:
             if self._live.position(connection) != upto:
                 return None
             return [
@@ -174,8 +212,22 @@ class _Tables:
 
     def __init__(self, engine: Engine, tables: dict[str, Table]) -> None:
         self.tables = tables
+        self._engine = engine
         self._progress = tables["progress"]
         self._batch = Batch(tables, engine.dialect)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """One snapshot of them. Until it ends no rebuild puts others in their place."""
+        with reading(self._engine) as connection:
+            self.lock(connection, KEEP)
+            yield connection
+
+    def lock(self, connection: Connection, mode: str, *names: str) -> None:
+        """Lock these tables, or all, until the transaction ends. SQLite needs none: its snapshots hold for tables."""
+        if connection.dialect.name == POSTGRESQL:
+            tables = [self.tables[name].name for name in names or self.tables]
+            connection.execute(text(mode.format(", ".join(tables))))
 
     def position(self, connection: Connection, *, lock: bool = False) -> int:
         """How far they hold. `lock`: hold back other projectors, where it is not done yet (SQLite ignores it)."""
@@ -186,6 +238,12 @@ class _Tables:
         """Events and position, in the caller's transaction."""
         fold(self._batch, connection, events)
         connection.execute(update(self._progress).values(position=events[-1][0]))
+
+
+def _only_reads(error: DBAPIError) -> bool:
+    """Was it refused for want of rights, or because the database is read-only?"""
+    state = getattr(error.orig, "sqlstate", None)
+    return state in ("42501", "25006") or "readonly" in str(error.orig)
 
 
 @contextmanager
@@ -202,7 +260,7 @@ def _no_search_for_garbage() -> Iterator[None]:
 
 
 def _drop(connection: Connection, fresh: _Tables) -> None:
-    for table in fresh.tables.values():
+    for table in reversed(fresh.tables.values()):  # `progress` first: who fills them locks that before all others
         table.drop(connection, checkfirst=True)
 
 
@@ -216,11 +274,12 @@ def _copies(prefix: str) -> dict[str, Table]:
     return copies
 
 
-def _swap(connection: Connection, fresh: dict[str, Table]) -> None:
+def _swap(connection: Connection, fresh: dict[str, Table], prefix: str) -> None:
     for name, live in views.METADATA.tables.items():
         live.drop(connection)
-        rename = DDL(RENAME, context={"live": name})  # type: ignore[no-untyped-call]
-        connection.execute(rename.against(fresh[name]))
+        for ddl in (RENAME, RENAME_KEY) if connection.dialect.name == POSTGRESQL else (RENAME,):
+            rename = DDL(ddl, context={"live": name, "prefix": prefix})  # type: ignore[no-untyped-call]
+            connection.execute(rename.against(fresh[name]))
         for index in sorted(live.indexes, key=lambda index: str(index.name)):
             index.create(connection)
 

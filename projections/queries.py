@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, cast
 
 from sqlalchemy import Connection, Select, func, literal, not_, or_, select
 
 from domain.events import EVENT_TYPES
 from projections import views
-from projections.kept import contacts, in_lists
+from projections.kept import contacts
 from projections.rows import Outcome, State
+from projections.times import text_time
 
 Row = Mapping[str, Any]
 """A row by column name."""
 
 STREAMED = 1000
 """Rows fetched at a time where a listing may be long."""
+
+TICKS_LOOKED_AT = 20
+"""Ticks, or runs of them, that tell a cadence."""
 
 WAITING = ("queued", "locked", "in doubt")
 
@@ -40,25 +45,28 @@ def queue(connection: Connection, number: int, *, limit: int | None = None, offs
     return _stream(connection, query)
 
 
-def v1_leads(connection: Connection, number: int) -> Iterator[Row]:
-    """The leads as V1 would read them in its own table: number and status, oldest first."""
-    leads = views.leads
-    query = select(leads.c.lead_id, leads.c.v1_status).where(leads.c.campaign_id == number).order_by(leads.c.position)
-    return _stream(connection, query)
-
-
-def v1_statuses(connection: Connection, number: int) -> dict[str, int]:
-    """How many leads V1 would see in each of its statuses."""
-    leads = views.leads
-    query = select(leads.c.v1_status, func.count()).where(leads.c.campaign_id == number).group_by(leads.c.v1_status)
-    return {row[0]: row[1] for row in connection.execute(query)}
-
-
 def lead(connection: Connection, number: int, lead_id: int) -> Row | None:
     """One lead by its number."""
     leads = views.leads
     query = select(leads).where(leads.c.campaign_id == number, leads.c.lead_id == lead_id)
     return _one(connection, query)
+
+
+def leads(
+    connection: Connection, number: int, *, state: State | None = None, limit: int | None = None
+) -> Iterator[Row]:
+    """A campaign's leads by position, each with its address: None for one that was erased.
+
+    Each address by a look-up of its own: for a join, PostgreSQL compares every lead with every contact as long as it
+    has no statistics on leads that have just been imported (100,000: no answer within minutes).
+    """
+    own = views.leads
+    same_lead = (contacts.c.campaign_id == own.c.campaign_id) & (contacts.c.lead_id == own.c.lead_id)
+    address = select(contacts.c.address).where(same_lead).scalar_subquery()
+    query = select(own, address.label("address")).where(own.c.campaign_id == number)
+    if state is not None:
+        query = query.where(own.c.state == state)
+    return _stream(connection, query.order_by(own.c.position).limit(limit))
 
 
 def failed_leads(connection: Connection, number: int, code: int | None = None) -> list[Row]:
@@ -106,16 +114,10 @@ def mailboxes(connection: Connection) -> list[Row]:
     return _rows(connection, select(views.mailboxes).order_by(views.mailboxes.c.name))
 
 
-def mailbox_days(connection: Connection, name: str) -> list[Row]:
+def mailbox_days(connection: Connection, name: str, *, limit: int | None = None) -> list[Row]:
     """A mailbox's mails by local date, newest first."""
     days = views.mailbox_days
-    return _rows(connection, select(days).where(days.c.mailbox == name).order_by(days.c.date.desc()))
-
-
-def campaign_days(connection: Connection, number: int) -> list[Row]:
-    """A campaign's mails by local date, newest first."""
-    days = views.campaign_days
-    return _rows(connection, select(days).where(days.c.campaign_id == number).order_by(days.c.date.desc()))
+    return _rows(connection, select(days).where(days.c.mailbox == name).order_by(days.c.date.desc()).limit(limit))
 
 
 def ticks(connection: Connection, *, sender: str | None = None, limit: int | None = None) -> Iterator[Row]:
@@ -132,26 +134,56 @@ def last_ticks(connection: Connection) -> dict[str, str]:
     return {row[0]: row[1] for row in connection.execute(query)}
 
 
-def waiting_positions(connection: Connection, address_keys: Collection[str]) -> dict[int, list[int]]:
-    """Where these people wait, by campaign: positions of leads that are queued."""
-    leads = views.leads
-    found: dict[int, list[int]] = {}
-    for keys in in_lists(address_keys):
-        query = (
-            select(leads.c.campaign_id, leads.c.position)
-            .join(
-                contacts,
-                (contacts.c.campaign_id == leads.c.campaign_id) & (contacts.c.lead_id == leads.c.lead_id),
-            )
-            .where(contacts.c.address_key.in_(keys), leads.c.state == "queued")
-        )
-        for number, position in connection.execute(query):
-            found.setdefault(number, []).append(position)
+def unended_runners(connection: Connection) -> list[Row]:
+    """Process starts that have not ended in good order, newest first: they live, or were killed."""
+    own = views.runners
+    return _rows(connection, select(own).where(own.c.stopped_at.is_(None)).order_by(own.c.started_at.desc()))
+
+
+def locked_by_runner(connection: Connection) -> dict[str, int]:
+    """How many mails each runner has under way, as far as the ledger knows."""
+    log = views.send_log
+    query = select(log.c.runner, func.count()).where(views.UNANSWERED, log.c.outcome == Outcome.LOCKED)
+    return {row[0]: row[1] for row in connection.execute(query.group_by(log.c.runner))}
+
+
+def events_folded(connection: Connection) -> int:
+    """How many events the views were made of."""
+    return int(connection.execute(select(func.coalesce(func.sum(views.event_counts.c.events), 0))).scalar_one())
+
+
+def cadences(connection: Connection) -> dict[str, timedelta]:
+    """How often each sender's last runner ticked, as its ticks tell: the shortest gap between the newest of them, for a
+    machine that slept makes longer ones. Nothing for a runner that ticked once."""
+    own = views.ticks
+    found = {}
+    for sender in last_ticks(connection):
+        newest = select(own).where(own.c.sender == sender, own.c.kind != "missed")
+        newest = newest.order_by(func.coalesce(own.c.until, own.c.tick_at).desc()).limit(TICKS_LOOKED_AT)
+        rows = _rows(connection, newest)
+        if gaps := list(_gaps([row for row in rows if row["runner"] == rows[0]["runner"]])):
+            found[sender] = min(gaps)
     return found
+
+
+def _gaps(newest_first: Sequence[Row]) -> Iterator[timedelta]:
+    begins = None
+    for row in newest_first:
+        begun, ended = text_time(row["tick_at"]), text_time(row["until"] or row["tick_at"])
+        if row["count"] > 1:
+            yield (ended - begun) / (row["count"] - 1)
+        if begins is not None and begins > ended:
+            yield begins - ended
+        begins = begun
 
 
 def _one(connection: Connection, query: Select[Any]) -> Row | None:
     return cast(Row | None, connection.execute(query).mappings().one_or_none())
+
+
+def events(connection: Connection) -> int:
+    """How many events the views were made from."""
+    return int(connection.execute(select(func.coalesce(func.sum(views.event_counts.c.events), 0))).scalar_one())
 
 
 def unknown_topics(connection: Connection) -> list[str]:

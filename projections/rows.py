@@ -8,10 +8,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from operator import attrgetter, itemgetter
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import ColumnElement, Connection, Dialect, Executable, Table, and_, bindparam, insert, select, update
 
+from projections.bulk import column_types, copy_rows, drivers_cursor, update_rows
+from projections.database import POSTGRESQL
 from projections.kept import in_lists
 
 KEY = "b_"
@@ -104,8 +106,16 @@ class LeadRow:
     log: dict[int, AttemptRow] = field(default_factory=dict)
 
 
-class Writer:
+class Writer(Protocol):
     """An INSERT of whole rows, or an UPDATE of some columns by key."""
+
+    def write(self, connection: Connection, rows: Iterable[Any]) -> None:
+        """All rows in one round."""
+        ...
+
+
+class _Statement:
+    """One statement for each row, by the driver."""
 
     def __init__(self, statement: Executable, columns: Sequence[str], dialect: Dialect, rows: type | None) -> None:
         compiled = statement.compile(dialect=dialect, column_keys=list(columns))  # type: ignore[attr-defined]
@@ -120,17 +130,40 @@ class Writer:
             connection.exec_driver_sql(self._sql, values)
 
 
+class _Bulk:
+    """All rows in one statement, on PostgreSQL. With a key: rows that are there; without: new ones."""
+
+    def __init__(self, table: Table, columns: Sequence[str], rows: type | None, key: Sequence[str] = ()) -> None:
+        names = [*key, *columns]
+        self._table, self._types, self._key = table.name, column_types(table, names), key
+        self._values: Callable[[Any], tuple[Any, ...]] = attrgetter(*names) if rows else itemgetter(*names)
+
+    def write(self, connection: Connection, rows: Iterable[Any]) -> None:
+        values = list(map(self._values, rows))
+        if not values:
+            return
+        with drivers_cursor(connection) as cursor:
+            if self._key:
+                update_rows(cursor, self._table, self._types, self._key, values)
+            else:
+                copy_rows(cursor, self._table, self._types, values)
+
+
 def inserting(table: Table, dialect: Dialect, rows: type | None = None) -> Writer:
     """Writes new rows: objects of class `rows`, or dicts."""
-    return Writer(insert(table), [column.name for column in table.columns], dialect, rows)
+    if dialect.name == POSTGRESQL:
+        return _Bulk(table, [column.name for column in table.columns], rows)
+    return _Statement(insert(table), [column.name for column in table.columns], dialect, rows)
 
 
 def updating(table: Table, dialect: Dialect, rows: type | None = None, *, fixed: Collection[str] = ()) -> Writer:
     """Writes changed rows: every column but the key and the `fixed` ones, which never change."""
     key = [column.name for column in table.primary_key]
     changing = [column.name for column in table.columns if column.name not in key and column.name not in fixed]
+    if dialect.name == POSTGRESQL:
+        return _Bulk(table, changing, rows, key)
     statement = update(table).where(*(table.c[name] == bindparam(KEY + name) for name in key))
-    return Writer(statement, changing, dialect, rows)
+    return _Statement(statement, changing, dialect, rows)
 
 
 class Reader:

@@ -6,7 +6,11 @@ owner = "v2"                     # or "v1"
 
 [content]                        # text and html may also be files beside this one: text_file, html_file
 subject = "Dzień dobry, {{ first_name }}"
-text = "…"
+text = "…"                       # without it the text part is derived from the html
+
+[unsubscribe]                    # optional; then every mail has the headers, and templates {{ unsubscribe_url }}
+mailto = "unsubscribe@sender.example"
+url = "https://sender.example/u/{token}"
 
 [schedule]                       # all optional
 zone = "Europe/Warsaw"
@@ -38,6 +42,7 @@ from domain.events import Sender
 from domain.rules import Limits
 from runner.free_text import check_free_text
 from runner.mail.templates import Content, compile_content
+from runner.mail.unsubscribe import NO_UNSUBSCRIBE, Unsubscribe
 
 MAX_NAME_CHARACTERS = 200
 
@@ -52,6 +57,13 @@ class _ContentSection(BaseModel):
     html_file: Path | None = None
 
 
+class _UnsubscribeSection(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    mailto: str | None = None
+    url: str | None = None
+
+
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -59,6 +71,7 @@ class _File(BaseModel):
     mailbox: str = Field(min_length=1)
     owner: Sender = "v2"
     content: _ContentSection
+    unsubscribe: _UnsubscribeSection | None = None
     schedule: Schedule = Schedule()
     limits: Limits = Limits()
 
@@ -77,13 +90,13 @@ class CampaignFile(BaseModel):
 
     @property
     def content_digest(self) -> str:
-        """SHA-256 over the templates; hex."""
+        """SHA-256 over the templates and the ways to unsubscribe; hex."""
         return content_digest(self.content)
 
 
 def content_digest(content: Content) -> str:
-    """SHA-256 over the templates of one content version; hex."""
-    parts = json.dumps([content.subject, content.text, content.html], ensure_ascii=False, separators=(",", ":"))
+    """SHA-256 over all of one content version; hex."""
+    parts = json.dumps(list(content.row.values()), ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(parts.encode()).hexdigest()
 
 
@@ -95,7 +108,7 @@ def read_campaign_file(path: Path) -> CampaignFile:
     except ValidationError as error:
         raise _named(error, path) from None
     name = _name(parsed.name, path)
-    content = _content(parsed.content, path)
+    content = _content(parsed.content, _unsubscribe(parsed.unsubscribe, path), path)
     try:
         compile_content(content)
     except InvalidInput as error:
@@ -128,11 +141,18 @@ def _name(text: str, path: Path) -> str:
         raise InvalidInput(error.problem, mend=mend, field="name", source=str(path)) from None
 
 
-def _content(section: _ContentSection, path: Path) -> Content:
+def _unsubscribe(section: _UnsubscribeSection | None, path: Path) -> Unsubscribe:
+    if section is None:
+        return NO_UNSUBSCRIBE
+    try:
+        return Unsubscribe(section.mailto, section.url).checked()
+    except InvalidInput as error:
+        raise InvalidInput(error.problem, mend=error.mend, field=error.field, source=str(path)) from None
+
+
+def _content(section: _ContentSection, unsubscribe: Unsubscribe, path: Path) -> Content:
     text = _part(section.text, section.text_file, "text", path)
-    if text is None:
-        raise InvalidInput("is missing.", mend="Write text or text_file.", field="content.text", source=str(path))
-    return Content(section.subject, text, _part(section.html, section.html_file, "html", path))
+    return Content(section.subject, text, _part(section.html, section.html_file, "html", path), unsubscribe)
 
 
 def _part(inline: str | None, beside: Path | None, name: str, path: Path) -> str | None:

@@ -96,8 +96,8 @@ def _mailbox_domain(ledger: Ledger, file: CampaignFile, path: Path) -> str:
 def _content_rows(number: int, file: CampaignFile, events: Sequence[Event]) -> list[Kept]:
     versions = [event.content_version for event in events if isinstance(event, ContentChanged)]
     versions += [1 for event in events if isinstance(event, CampaignCreated)]
-    content = {"subject": file.content.subject, "text": file.content.text, "html": file.content.html}
     rows = [
-        {"campaign_id": number, "version": version, "digest": file.content_digest, **content} for version in versions
+        {"campaign_id": number, "version": version, "digest": file.content_digest, **file.content.row}
+        for version in versions
     ]
     return [(ADD_CONTENT, rows)] if rows else []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import time
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 
@@ -12,6 +13,9 @@ class Clock(Protocol):
     def now(self) -> datetime:
         """The time of this ledger."""
 
+    def steady(self) -> timedelta:
+        """Time that passes evenly, whatever is done to the clock; it says nothing of the date."""
+
 
 class RealClock:
     """The machine's clock."""
@@ -19,6 +23,10 @@ class RealClock:
     def now(self) -> datetime:
         """Now."""
         return datetime.now(UTC)
+
+    def steady(self) -> timedelta:
+        """Since the machine was started."""
+        return timedelta(seconds=time.monotonic())
 
 
 class SimulatedClock:
@@ -30,6 +38,10 @@ class SimulatedClock:
     def now(self) -> datetime:
         """Where it stands."""
         return self._now
+
+    def steady(self) -> timedelta:
+        """Nobody sets it."""
+        return self._now - datetime.min.replace(tzinfo=UTC)
 
     def move_to(self, at: datetime) -> None:
         """Forward to this instant."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from threading import Event as Flag
 from threading import Lock
 from types import FrameType, TracebackType
-from typing import Self, get_args
+from typing import Protocol, Self, get_args
 
 import schedule
 import structlog
@@ -26,11 +26,12 @@ from eventsourcing.persistence import PersistenceError
 
 from domain.events import Sender
 from runner.clock import Clock, SimulatedClock
+from runner.sending.claims import Claims
 from runner.sending.delivery import Delivery
 from runner.sending.diary import Diary
 from runner.sending.guard import Guard
 from runner.sending.journal import Journal, forget_old
-from runner.sending.liveness import RunnerLock
+from runner.sending.liveness import Liveness
 from runner.sending.recording import Recording, replay_journals, sweep
 from runner.sending.roster import Roster
 from runner.sending.servers import Servers
@@ -48,6 +49,12 @@ SENDERS: tuple[Sender, ...] = get_args(Sender)
 log = structlog.get_logger()
 
 
+class Stoppable(Protocol):
+    """What looks from time to time whether it shall stop."""
+
+    stopping: Flag
+
+
 class Runner:
     """One process start. `with Runner(…) as runner:` holds its lock, tells its diary, and mends what crashes left."""
 
@@ -55,12 +62,13 @@ class Runner:
         self._ledger = ledger
         self._folder = folder
         self._clock = clock
-        self._lock = RunnerLock(folder)
+        self._alive = Liveness(folder, ledger.url)
+        self._claims = Claims(ledger, self._alive, clock)
         self.stopping = Flag()
-        self._diary = Diary(ledger, self._lock.runner, clock)
-        journal = Journal(folder, self._lock.runner)
+        self._diary = Diary(ledger, self._alive.runner, clock)
+        journal = Journal(folder, self._alive.runner)
         recording = Recording(ledger, journal, clock, self.stopping)
-        self._delivery = Delivery(ledger, self._lock.runner, clock, recording)
+        self._delivery = Delivery(ledger, self._alive.runner, clock, recording)
         self._servers = Servers(ledger, loopback_only=isinstance(clock, SimulatedClock))
         self._workers: dict[str, MailboxWorker] = {}
         self._under_way: set[int] = set()
@@ -77,9 +85,9 @@ class Runner:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            stack.enter_context(self._lock)
+            stack.enter_context(self._alive)
             self._diary.runner_started(socket.gethostname(), os.getpid(), version("sendledger"))
-            replayed = replay_journals(self._ledger, self._folder, self._clock)
+            replayed = replay_journals(self._ledger, self._folder, self._alive, self._clock)
             if replayed:
                 log.info("journaled outcomes recorded", mails=replayed)
             forget_old(self._folder, datetime.now(UTC))
@@ -100,14 +108,15 @@ class Runner:
             self._seen.mark()
         except (PersistenceError, OSError):
             log.exception("the end of this runner could not be recorded")
-        self._lock.__exit__(kind, error, trace)
+        self._alive.__exit__(kind, error, trace)
 
     def sweep(self) -> None:
         """Put in doubt what runners that are gone left locked, and remember how far the ledger has come."""
+        self._alive.beat()
         self.roster.refresh()
         for number in self.roster.campaigns:
             try:
-                sweep(self._ledger, number, self._folder, self._clock)
+                sweep(self._ledger, number, self._alive, self._clock)
             except Exception:
                 log.exception("a campaign cannot be swept", campaign=number)
         self._seen.mark()
@@ -118,27 +127,30 @@ class Runner:
         self.roster.refresh()
         due, _ = self.roster.due(sender, now)
         with self._guard:
-            due = {number: mailbox for number, mailbox in due.items() if number not in self._under_way}
+            idle = {number: mailbox for number, mailbox in due.items() if number not in self._under_way}
+            due = {number: mailbox for number, mailbox in idle.items() if self._claims.take(number)}
             self._under_way.update(due)
         if not due:
             self._diary.idle(sender, now)
             return None
         tick = Tick(sender, now, len(due))
         try:
+            connections = {mailbox: self._servers.connections(mailbox) for mailbox in due.values()}
             self._diary.started(tick)
+            for number, mailbox in due.items():
+                self._worker(mailbox).add(Job(number, tick), connections[mailbox])
         except BaseException:
-            with self._guard:
-                self._under_way.difference_update(due)  # else these campaigns would never be looked at again
+            for number in due:
+                self._let_go(number)  # else these campaigns would never be looked at again
             raise
-        for number, mailbox in due.items():
-            self._worker(mailbox).add(Job(number, tick))
         return tick
 
-    def record_missed(self, last_tick: Mapping[Sender, datetime], cadence: Mapping[Sender, timedelta]) -> None:
-        """Write down the ticks between the last ones of earlier runners and now."""
+    def record_missed(self, earlier: Mapping[Sender, tuple[datetime, timedelta]]) -> None:
+        """Write down the ticks between those of earlier runners and now: given the last one of each sender, and the
+        cadence that was in force then, which need not be that of today."""
         now = self._clock.now()
-        for sender, last in last_tick.items():
-            missed = int((now - last) / cadence[sender]) - 1
+        for sender, (last, cadence) in earlier.items():
+            missed = int((now - last) / cadence) - 1
             if missed > 0:
                 self._diary.missed(sender, missed, last, now)
                 log.info("ticks missed", sender=sender, ticks=missed, since=last.isoformat())
@@ -148,14 +160,17 @@ class Runner:
         if worker is None:
             worker = MailboxWorker(mailbox, self._delivery, self._servers.open, self._job_done, self.stopping)
             self._workers[mailbox] = worker
-            worker.start()
         return worker
 
     def _job_done(self, job: Job, tick_is_over: bool) -> None:
-        with self._guard:
-            self._under_way.discard(job.campaign)
+        self._let_go(job.campaign)
         if tick_is_over:
             guarded(self._diary.finished, job.tick)
+
+    def _let_go(self, number: int) -> None:
+        with self._guard:
+            self._under_way.discard(number)
+            self._claims.give_back(number)
 
 
 def run_real(runner: Runner, cadence: Mapping[Sender, timedelta], until: datetime | None) -> None:
@@ -207,11 +222,11 @@ def run_simulated(
 
 
 @contextmanager
-def stopped_by_signals(runner: Runner) -> Iterator[None]:
-    """SIGTERM and SIGINT end the work in good order: the dialogue under way is finished and recorded."""
+def stopped_by_signals(work: Stoppable) -> Iterator[None]:
+    """SIGTERM and SIGINT end the work in good order: of a runner, the dialogue under way is finished and recorded."""
 
     def stop(_number: int, _frame: FrameType | None) -> None:
-        runner.stopping.set()
+        work.stopping.set()
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

@@ -91,7 +91,7 @@ def _set_up(place: Workplace, sink: Sink) -> None:
     for name in SAMPLES:
         with as_file(files(samples)) as folder:
             number = campaigns.create(place.ledger, folder / f"{name}.toml", actor=ACTOR, now=now)
-            import_leads(place.ledger, number, folder / f"{name}.csv", secret=place.settings.secret(), now=place.now)
+            import_leads(place.ledger, number, folder / f"{name}.csv", secret=place.secret(), now=place.now)
         check_all_render(place.ledger, place.engine, number)
         place.ledger.on_campaign(
             number, lambda campaign: commands.start(campaign, actor=ACTOR, reason=None, now=now), first_in_line=True

@@ -31,6 +31,7 @@ from runner.store.ledger import Ledger
 from runner.store.recorder import Kept
 
 MAX_NAME_CHARACTERS = 50
+MAX_CONNECTIONS = 50
 _IDENTITY = select(mailbox_identities).where(
     mailbox_identities.c.name == bindparam("b_name"), mailbox_identities.c.digest == bindparam("b_digest")
 )
@@ -59,6 +60,7 @@ class Identity:
     user: str | None = None
     password_ref: str | None = None
     allow_plaintext: bool = False
+    connections: int = 1
 
     @property
     def sender(self) -> str:
@@ -81,6 +83,9 @@ class Identity:
             raise InvalidInput("is no host name.", mend="Give the mail server's name.", field="--smtp-host")
         if not 1 <= self.port <= 65535:
             raise InvalidInput("is no port.", mend="Give one from 1 to 65535.", field="--smtp-port")
+        if not 1 <= self.connections <= MAX_CONNECTIONS:
+            mend = f"Give 1 to {MAX_CONNECTIONS}."
+            raise InvalidInput("is out of range.", mend=mend, field="--connections")
         if (self.user is None) != (self.password_ref is None):
             problem = "a login needs both --smtp-user and --smtp-password."
             raise InvalidInput(problem, mend="Give both, or neither.", field="--smtp-user")
@@ -94,17 +99,9 @@ class Identity:
         return self
 
 
-def new(
-    sender: str | None,
-    host: str | None,
-    port: int | None,
-    tls: Tls | None,
-    user: str | None,
-    password: str | None,
-    allow_plaintext: bool | None,
-) -> Identity:
-    """The settings of a new mailbox. Raises `InvalidInput` for what is missing or wrong."""
-    values = given(sender, host, port, tls, user, password, allow_plaintext)
+def new(sender: str | None, **fields: Any) -> Identity:
+    """The settings of a new mailbox, by field. Raises `InvalidInput` for what is missing or wrong."""
+    values = given(sender, **fields)
     for name, option in (("from_address", "--from"), ("host", "--smtp-host")):
         if name not in values:
             raise InvalidInput("is missing.", mend="Give it.", field=option)
@@ -112,27 +109,11 @@ def new(
     return Identity(**values).checked()
 
 
-def given(
-    sender: str | None,
-    host: str | None,
-    port: int | None,
-    tls: Tls | None,
-    user: str | None,
-    password: str | None,
-    allow_plaintext: bool | None,
-) -> dict[str, Any]:
-    """Those that were given, by field."""
-    values: dict[str, Any] = {
-        "host": host,
-        "port": port,
-        "tls": tls,
-        "user": user,
-        "password_ref": password,
-        "allow_plaintext": allow_plaintext,
-    }
+def given(sender: str | None, **fields: Any) -> dict[str, Any]:
+    """Those fields that were given."""
     if sender is not None:
-        values["from_name"], values["from_address"] = _author(sender)
-    return {name: value for name, value in values.items() if value is not None}
+        fields["from_name"], fields["from_address"] = _author(sender)
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def add(
@@ -199,6 +180,7 @@ def current(ledger: Ledger, name: str) -> Identity:
         row["user"],
         row["password_ref"],
         bool(row["allow_plaintext"]),
+        row["connections"],
     )
 
 

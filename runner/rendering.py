@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, RowMapping
 
+from domain.commitments import unsubscribe_token
 from domain.errors import CommandRefused, InvalidInput
 from projections import kept
 from projections.database import reading
+from runner.leads.addresses import EMAIL
 from runner.mail.errors import RenderFailed
 from runner.mail.templates import CompiledContent, Content, compile_content
+from runner.mail.unsubscribe import MERGE_FIELD
 from runner.store.ledger import Ledger
 
 SHOWN = 20
@@ -28,11 +32,11 @@ def check_all_render(ledger: Ledger, engine: Engine, number: int) -> int:
         content = kept.content(connection, number, version)
         if content is None:
             raise CommandRefused(f"the content of campaign {number}, version {version}, is missing.")
-        compiled = compile_content(Content(content["subject"], content["text"], content["html"]))
+        compiled = compile_content(Content.of(content))
         count, failed, shown = 0, 0, []
         for contact in kept.contacts_of(connection, number):
             count += 1
-            problem = _problem(compiled, contact["address"], contact["fields"])
+            problem = _problem(compiled, contact)
             if problem is not None:
                 failed += 1
                 if failed <= SHOWN:
@@ -48,9 +52,16 @@ def check_all_render(ledger: Ledger, engine: Engine, number: int) -> int:
     return count
 
 
-def _problem(compiled: CompiledContent, address: str, fields: str) -> str | None:
+def all_fields(content: CompiledContent, fields: Mapping[str, str], address: str, token: str) -> dict[str, str]:
+    """What the templates may use for a contact: its own fields, its address, and the link to unsubscribe."""
+    link = content.unsubscribe.link(token)
+    return {**fields, EMAIL: address} | ({} if link is None else {MERGE_FIELD: link})
+
+
+def _problem(compiled: CompiledContent, contact: RowMapping) -> str | None:
+    token = unsubscribe_token(contact["salt"], contact["campaign_id"], contact["lead_id"])
     try:
-        compiled.render({**json.loads(fields), "email": address})
+        compiled.render(all_fields(compiled, json.loads(contact["fields"]), contact["address"], token))
     except RenderFailed as failed:
         return str(failed)
     return None

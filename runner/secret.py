@@ -29,9 +29,12 @@ def read_secret(reference: str, *, field: str) -> str:
             )
         return value
     try:
-        return Path(place).expanduser().read_text(encoding="utf-8").rstrip("\r\n")
+        value = Path(place).expanduser().read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         problem = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise InvalidInput(
             f"{place} cannot be read: {problem}.", mend="Mend the file or the path.", field=field
         ) from None
+    if not value:
+        raise InvalidInput(f"{place} is empty.", mend="Put the secret into it.", field=field)
+    return value

@@ -6,6 +6,7 @@ to the file. An unknown key is an error: a misspelt limit must not be a silent d
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from datetime import timedelta
@@ -15,22 +16,27 @@ from typing import Any, Literal, Self
 from pydantic import Field, PrivateAttr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from pydantic_settings import SettingsConfigDict as Config
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
 
 from domain.errors import InvalidInput
 from domain.events import Sender
+from projections.database import WRITE_AS, database_url, is_sqlite
 from runner.secret import check_reference, read_secret
 
 FILE_NAME = "sendledger.toml"
 WHERE = "SENDLEDGER_SETTINGS"
 PREFIX = "SENDLEDGER_"
-SQLITE = "sqlite:///"
+DEFAULT_URL = "sqlite:///sendledger.db"
 MAX_CADENCE_S = 24 * 3600
 
 TEMPLATE = """\
 # Settings of one ledger. Every key can be overruled by SENDLEDGER_<KEY> in the environment.
 
-# Where the ledger is. A path is relative to this file.
-database_url = "sqlite:///sendledger.db"
+# Where the ledger is: sqlite:///PATH, relative to this file, or postgresql://USER@HOST/DATABASE.
+database_url = {database_url}
+# PostgreSQL's password, by reference only: "env:NAME" or "file:PATH". Without it libpq's own ways hold (~/.pgpass, …).
+# database_password = "env:SENDLEDGER_PGPASSWORD"
 
 # The key of the suppression list, kept outside the database. Lose it and the list can no longer be read.
 suppression_key = "file:sendledger.key"
@@ -49,7 +55,8 @@ class Settings(BaseSettings):
 
     model_config = Config(env_prefix=PREFIX, extra="forbid", frozen=True)
 
-    database_url: str = f"{SQLITE}sendledger.db"
+    database_url: str = DEFAULT_URL
+    database_password: str | None = None
     suppression_key: str = "file:sendledger.key"
     v1_every_s: int = Field(default=60, ge=1, le=MAX_CADENCE_S)
     v2_every_s: int = Field(default=30, ge=1, le=MAX_CADENCE_S)
@@ -78,15 +85,19 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _names_a_database(cls, url: str) -> str:
-        if not url.removeprefix(SQLITE) or not url.startswith(SQLITE):
-            raise ValueError(f"{url.partition(':')[0]} is no database that this version knows: write {SQLITE}PATH")
+        try:
+            named = database_url(url).database
+        except InvalidInput as error:
+            raise ValueError(f"{error.problem} {error.mend}") from None
+        if not named:
+            raise ValueError(f"it names no database. {WRITE_AS}")
         return url
 
-    @field_validator("suppression_key")
+    @field_validator("suppression_key", "database_password")
     @classmethod
-    def _is_a_reference(cls, reference: str) -> str:
+    def _is_a_reference(cls, reference: str | None) -> str | None:
         try:
-            return check_reference(reference, field="suppression_key")
+            return None if reference is None else check_reference(reference, field="")
         except InvalidInput as error:
             raise ValueError(f"{error.problem} {error.mend}") from None
 
@@ -96,14 +107,21 @@ class Settings(BaseSettings):
         return self._folder
 
     @property
-    def database(self) -> Path:
-        """The SQLite file."""
-        return self.folder / self.database_url.removeprefix(SQLITE)
+    def url(self) -> URL:
+        """The database. Raises `InvalidInput` for one that this program does not know."""
+        url = database_url(self.database_url)
+        if is_sqlite(url):
+            return url.set(database=str(self.folder / (url.database or "")))
+        if self.database_password is None:
+            return url
+        return url.set(password=self._secret(self.database_password, "database_password"))
 
     @property
     def runners_folder(self) -> Path:
-        """Where runners keep their locks and journals: beside the database, but not in it."""
-        return self.database.with_name(self.database.name + ".runners")
+        """Where this machine's runners keep their locks, journals and guard: never in the database."""
+        url = database_url(self.database_url)
+        name = f"{Path(url.database or '').name}.runners"
+        return self.folder / Path(url.database or "").with_name(name) if is_sqlite(url) else self.folder / name
 
     @property
     def cadence(self) -> dict[Sender, timedelta]:
@@ -112,11 +130,11 @@ class Settings(BaseSettings):
 
     def secret(self) -> bytes:
         """The suppression key."""
-        reference = self.suppression_key
-        kind, _, place = reference.partition(":")
-        if kind == "file":
-            reference = f"file:{self.folder / place}"
-        return read_secret(reference, field="suppression_key").encode()
+        return self._secret(self.suppression_key, "suppression_key").encode()
+
+    def _secret(self, reference: str, field: str) -> str:
+        kind, _, place = check_reference(reference, field=field).partition(":")
+        return read_secret(f"file:{self.folder / place}" if kind == "file" else reference, field=field)
 
 
 def settings_path() -> Path:
@@ -130,13 +148,28 @@ def load_settings(path: Path | None = None) -> Settings:
     return parse_settings(_read(path), path)
 
 
+def new_settings(url: str) -> str:
+    """The text of a settings file for a new ledger in this database. JSON's strings are TOML's."""
+    return TEMPLATE.format(database_url=json.dumps(url))
+
+
 def parse_settings(values: dict[str, Any], path: Path) -> Settings:
     """The settings of these values, which stand in that file. Raises `InvalidInput` naming the key and the file, or
     the variable of the environment."""
+    if isinstance(url := values.get("database_url"), str) and _password_in(url):
+        mend = 'Leave it out of the URL and write database_password = "env:NAME" or "file:PATH".'
+        raise InvalidInput("holds a password.", mend=mend, field="database_url", source=str(path))
     try:
         return Settings.of(values, path.parent)
     except ValidationError as error:
         raise _named(error, path) from None
+
+
+def _password_in(url: str) -> bool:
+    try:
+        return bool(make_url(url).password)
+    except ArgumentError:
+        return False  # told elsewhere
 
 
 def _named(error: ValidationError, path: Path) -> InvalidInput:

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from domain import commands
 from domain.campaign import Campaign
-from domain.commitments import address_key, suppression_key
+from domain.commitments import address_key, is_unsubscribe_token, suppression_key, unsubscribe_place
 from domain.errors import InvalidInput
 from domain.events import EmailSkipped, Event
 from domain.leads import LeadState
@@ -30,6 +30,7 @@ from runner.leads.lookups import Lookups, lookups
 from runner.leads.problems import BadRows, Problems, RowProblem
 from runner.leads.reading import Records, column_names, email_column, given, open_records
 from runner.leads.spool import Spool, Spooled, spool
+from runner.mail.unsubscribe import TEST_TOKEN
 from runner.store.ledger import Ledger, campaign_number
 from runner.store.recorder import Kept
 
@@ -50,7 +51,7 @@ class Place:
 @dataclass(frozen=True, slots=True)
 class SuppressReport:
     """What a suppression did. `skipped`: leads that waited and now get no mail. `locked`: mails under way at that
-    moment, which nobody can call back; suppress again once their outcome is known, in case they wait anew."""
+    moment, which nobody can call back; if one fails and waits anew, it is skipped before its next attempt."""
 
     added: int
     already: int
@@ -86,6 +87,22 @@ def suppress(
     reason = check_free_text(reason, field="reason")
     asked = {address_key(address): address for address in map(_checked, addresses)}
     return _suppress_all(ledger, secret, iter(asked.values()), reason, actor, now)
+
+
+def suppress_tokens(
+    ledger: Ledger,
+    secret: bytes,
+    tokens: Iterable[str],
+    *,
+    reason: str,
+    actor: str,
+    now: Callable[[], datetime],
+) -> SuppressReport:
+    """Never mail those again whose unsubscribe tokens these are. Raises `InvalidInput` before anything is done."""
+    reason = check_free_text(reason, field="reason")
+    with lookups(ledger) as lookup:
+        addresses = [_of_token(lookup, token.strip(), row) for row, token in enumerate(tokens, start=1)]
+    return suppress(ledger, secret, addresses, reason=reason, actor=actor, now=now)
 
 
 def import_suppressions(
@@ -138,6 +155,18 @@ def suppressions(connection: Connection) -> Iterator[Suppression]:
     """The list, oldest first, read as it is used."""
     for row in kept.suppressions(connection):
         yield Suppression(row["address_hmac"][:PREFIX], row["reason"], text_time(row["added_at"]), row["actor"])
+
+
+def _of_token(lookup: Lookups, token: str, row: int) -> str:
+    """The address that this token stands for, found by the lead it names and proved by that lead's salt."""
+    if token.lower() == TEST_TOKEN:
+        raise InvalidInput(f"token {row} is of a test mail: it stands for nobody.", field="TOKEN")
+    place = unsubscribe_place(token)
+    contact = None if place is None else lookup.contact(*place)
+    if place is None or contact is None or not is_unsubscribe_token(token, contact["salt"], *place):
+        mend = "Copy all of it; a lead that was erased has none any more, and is mailed no more."
+        raise InvalidInput(f"token {row} is none of this ledger's.", mend=mend, field="TOKEN")
+    return str(contact["address"])
 
 
 # --- suppressing ---

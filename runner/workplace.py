@@ -9,22 +9,27 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from hmac import compare_digest
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.engine import URL
 
-from domain.errors import InvalidInput
-from migrations.run import require_head
+from domain.commitments import key_check
+from domain.errors import CommandRefused, InvalidInput
+from migrations.run import require_head, require_ledger
 from projections import kept
 from projections.database import engine_for, reading
 from projections.projector import Projector
 from runner.clock import Clock, RealClock, SimulatedClock
 from runner.daemon import Runner
 from runner.sending.guard import Guard
-from runner.settings import FILE_NAME, Settings
+from runner.settings import Settings
+from runner.store.copying import MOVED_TO
 from runner.store.ledger import Ledger
 
 SIMULATED_START = "simulated_start"
 LEDGER_ID = "ledger_id"
+KEY_CHECK = "key_check"
 
 
 @dataclass
@@ -34,13 +39,10 @@ class Workplace:
     settings: Settings
 
     @cached_property
-    def url(self) -> str:
-        """The database. Raises `InvalidInput` when it is not there or of another schema."""
-        path = self.settings.database
-        if not path.exists():
-            mend = "Make it with `sendledger init`."
-            raise InvalidInput(f"there is no ledger at {path}.", mend=mend, field="database_url", source=FILE_NAME)
-        url = f"sqlite:///{path}"
+    def url(self) -> URL:
+        """The database. Raises `InvalidInput` when it is not there, `SchemaMismatch` when it is of another schema."""
+        url = self.settings.url
+        require_ledger(url)
         require_head(url)
         return url
 
@@ -52,8 +54,7 @@ class Workplace:
     @cached_property
     def ledger(self) -> Ledger:
         """The events."""
-        _ = self.url
-        return Ledger(self.settings.database)
+        return Ledger(self.url)
 
     @cached_property
     def projector(self) -> Projector:
@@ -62,9 +63,13 @@ class Workplace:
 
     @cached_property
     def info(self) -> dict[str, str]:
-        """What is fixed about this ledger."""
+        """What is fixed about this ledger. Raises `InvalidInput` for a copy that is not through."""
         with reading(self.engine) as connection:
-            return kept.info(connection)
+            info = kept.info(connection)
+        if LEDGER_ID not in info:
+            mend = "Run `sendledger db copy` again from the original."
+            raise InvalidInput("this database is a copy that is not finished.", mend=mend, field="database_url")
+        return info
 
     @cached_property
     def clock(self) -> Clock:
@@ -72,28 +77,59 @@ class Workplace:
         start = self.info.get(SIMULATED_START)
         if start is None:
             return RealClock()
-        at = datetime.fromisoformat(start)
-        position = self.ledger.position()
-        if position:
-            [(_, event)] = self.ledger.read(position - 1, 1)
-            at = max(at, event.recorded_at)
-        return SimulatedClock(at)
+        clock = SimulatedClock(datetime.fromisoformat(start))
+        if newest := self.newest_at():
+            clock.move_to(newest)
+        return clock
+
+    @property
+    def simulated(self) -> bool:
+        """Is its time simulated? Then its mail stays on this machine."""
+        return isinstance(self.clock, SimulatedClock)
 
     def now(self) -> datetime:
         """The time of this ledger."""
         return self.clock.now().astimezone(UTC)
 
+    def refresh(self) -> None:
+        """Take in what others appended since, and, where time is simulated, how far they moved it."""
+        self.ledger.refresh()
+        if isinstance(self.clock, SimulatedClock) and (newest := self.newest_at()):
+            self.clock.move_to(newest)
+
+    def newest_at(self) -> datetime | None:
+        """When the latest event was recorded; None where there is none."""
+        position = self.ledger.position()
+        return self.ledger.read(position - 1, 1)[0][1].recorded_at if position else None
+
     @contextmanager
     def views(self) -> Iterator[Connection]:
-        """The views, caught up: a query never answers from the past."""
-        self.projector.catch_up()
-        with reading(self.engine) as connection:
+        """The views, with everything in them: a query never answers from the past."""
+        with self.projector.views() as connection:
             yield connection
 
+    def secret(self) -> bytes:
+        """The suppression key. Raises `InvalidInput` for one that the list was not made with: it would let everybody
+        through."""
+        secret = self.settings.secret()
+        if not compare_digest(self.info[KEY_CHECK], key_check(secret)):
+            mend = "Put the key back that `sendledger init` made; without it the suppression list cannot be read."
+            raise InvalidInput("is another key than this ledger's.", mend=mend, field="suppression_key")
+        return secret
+
     def runner(self) -> Runner:
-        """A runner of this ledger. Raises `LedgerNotKnownHere` or `LedgerRestored` before anything is sent."""
-        Guard(self.ledger, self.settings.runners_folder).check()
+        """A runner of this ledger. Raises, before anything is sent, for one that was moved, restored or copied."""
+        self.require_fit_to_send()
         return Runner(self.ledger, self.settings.runners_folder, self.clock)
+
+    def require_fit_to_send(self) -> None:
+        """Raise for a ledger that was moved, restored or copied: mails would go out twice."""
+        if place := self.info.get(MOVED_TO):
+            raise CommandRefused(
+                f"this ledger was copied to {place}, and what is sent from both goes out twice. Set database_url to "
+                "that; or, if it was given up and nothing was sent from it, `sendledger runner register --reason …`."
+            )
+        Guard(self.ledger, self.settings.runners_folder).check()
 
     def close(self) -> None:
         """Give back what is open."""

@@ -10,7 +10,10 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-# The triggers are SQLite's: there the table itself must refuse, for whoever can write the file can write any statement.
+TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+# --- events can only be added: SQLite ---
 
 # SQLite resolves INSERT OR REPLACE by deleting the older row, and fires a trigger against DELETE only where the
 # connection has recursive_triggers on. A trigger before INSERT comes first on every connection. Here NEW.rowid reads
@@ -42,101 +45,152 @@ CREATE TRIGGER stored_events_no_delete BEFORE DELETE ON stored_events
 BEGIN SELECT RAISE(ABORT, 'events are append-only: none is ever removed'); END
 """
 
-UNANSWERED = sa.text("outcome IN ('locked', 'in doubt')")
+# --- events can only be added: PostgreSQL ---
 
-TRIGGERS = (NO_REPLACE, NO_GAPS, NO_UPDATE, NO_DELETE)
+# A trigger for each statement: it fires for INSERT … ON CONFLICT DO UPDATE and MERGE too, and where no row matches.
+REFUSE = """
+CREATE FUNCTION sendledger_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'events are append-only: % is never allowed', TG_OP USING ERRCODE = 'insufficient_privilege';
+END $$
+"""
+NO_CHANGE = """
+CREATE TRIGGER stored_events_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON stored_events
+FOR EACH STATEMENT EXECUTE FUNCTION sendledger_refuse()
+"""
+
+# Whoever appends, by whatever program, holds the append lock until the commit. Positions are drawn after that, so they
+# are committed in their order, and a reader that follows the log never passes one by.
+ONE_AT_A_TIME = """
+CREATE FUNCTION sendledger_append_lock() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(1397507396, 1);
+    RETURN NULL;
+END $$
+"""
+APPEND_LOCK = """
+CREATE TRIGGER stored_events_append_lock BEFORE INSERT ON stored_events
+FOR EACH STATEMENT EXECUTE FUNCTION sendledger_append_lock()
+"""
+
+# ALWAYS: a session that plays a replica would pass triggers by.
+ALWAYS = "ALTER TABLE stored_events ENABLE ALWAYS TRIGGER "
+
+TRIGGERS = {
+    "sqlite": (NO_REPLACE, NO_GAPS, NO_UPDATE, NO_DELETE),
+    "postgresql": (
+        REFUSE,
+        NO_CHANGE,
+        ALWAYS + "stored_events_no_change",
+        ONE_AT_A_TIME,
+        APPEND_LOCK,
+        ALWAYS + "stored_events_append_lock",
+    ),
+}
+
+UNANSWERED = sa.text("outcome IN ('locked', 'in doubt')")
 
 
 def upgrade() -> None:
     """Make all tables."""
-    _stored_events()
+    dialect = op.get_bind().dialect.name
+    _stored_events(dialect)
     _kept()
     _views()
     op.execute("INSERT INTO progress (id, position) VALUES (1, 0)")  # the views hold for an empty ledger
-    for trigger in TRIGGERS:
-        op.execute(trigger)
+    for statement in TRIGGERS[dialect]:
+        op.execute(statement)
 
 
-def _stored_events() -> None:
-    op.create_table(
-        "stored_events",
-        sa.Column("originator_id", sa.Text, primary_key=True),
-        sa.Column("originator_version", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("topic", sa.Text, nullable=False),
+def _stored_events(dialect: str) -> None:
+    columns: list[sa.Column[object]] = [
+        sa.Column("originator_id", TEXT, primary_key=True),
+        sa.Column("originator_version", WHOLE, primary_key=True, autoincrement=False),
+        sa.Column("topic", TEXT, nullable=False),
         sa.Column("state", sa.LargeBinary, nullable=False),
-    )
+    ]
+    if dialect == "postgresql":
+        # Filled by the server only: an identity column refuses a position that somebody chose.
+        columns.append(sa.Column("notification_id", WHOLE, sa.Identity(always=True), nullable=False))
+    op.create_table("stored_events", *columns)
+    if dialect == "postgresql":
+        op.create_index("stored_events_notification_id_idx", "stored_events", ["notification_id"], unique=True)
 
 
 def _kept() -> None:
     op.create_table(
         "ledger_info",
-        sa.Column("key", sa.Text, primary_key=True),
-        sa.Column("value", sa.Text, nullable=False),
+        sa.Column("key", TEXT, primary_key=True),
+        sa.Column("value", TEXT, nullable=False),
     )
     op.create_table(
         "contacts",
-        sa.Column("campaign_id", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("lead_id", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("position", sa.Integer, nullable=False),
-        sa.Column("address", sa.Text, nullable=False),
-        sa.Column("address_key", sa.Text, nullable=False),
+        sa.Column("campaign_id", WHOLE, primary_key=True, autoincrement=False),
+        sa.Column("lead_id", WHOLE, primary_key=True, autoincrement=False),
+        sa.Column("position", WHOLE, nullable=False),
+        sa.Column("address", TEXT, nullable=False),
+        sa.Column("address_key", TEXT, nullable=False),
+        sa.Column("address_hmac", TEXT, nullable=False),
         sa.Column("salt", sa.LargeBinary, nullable=False),
-        sa.Column("fields", sa.Text, nullable=False),
-        sa.Column("revision", sa.Integer, nullable=False),
-        sa.Column("commitment", sa.Text, nullable=False),
+        sa.Column("fields", TEXT, nullable=False),
+        sa.Column("revision", WHOLE, nullable=False),
+        sa.Column("commitment", TEXT, nullable=False),
         sa.UniqueConstraint("campaign_id", "address_key", name="contacts_one_per_address"),
     )
     op.create_index("contacts_by_address", "contacts", ["address_key"])
     op.create_table(
         "contents",
-        sa.Column("campaign_id", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("digest", sa.Text, nullable=False),
-        sa.Column("subject", sa.Text, nullable=False),
-        sa.Column("text", sa.Text, nullable=False),
-        sa.Column("html", sa.Text),
+        sa.Column("campaign_id", WHOLE, primary_key=True, autoincrement=False),
+        sa.Column("version", WHOLE, primary_key=True, autoincrement=False),
+        sa.Column("digest", TEXT, nullable=False),
+        sa.Column("subject", TEXT, nullable=False),
+        sa.Column("text", TEXT),
+        sa.Column("html", TEXT),
+        sa.Column("unsubscribe_mailto", TEXT),
+        sa.Column("unsubscribe_url", TEXT),
     )
     op.create_table(
         "mailbox_identities",
-        sa.Column("name", sa.Text, primary_key=True),
-        sa.Column("digest", sa.Text, primary_key=True),
-        sa.Column("from_name", sa.Text, nullable=False),
-        sa.Column("from_address", sa.Text, nullable=False),
-        sa.Column("host", sa.Text, nullable=False),
-        sa.Column("port", sa.Integer, nullable=False),
-        sa.Column("tls", sa.Text, nullable=False),
-        sa.Column("user", sa.Text),
-        sa.Column("password_ref", sa.Text),
-        sa.Column("allow_plaintext", sa.Integer, nullable=False),
+        sa.Column("name", TEXT, primary_key=True),
+        sa.Column("digest", TEXT, primary_key=True),
+        sa.Column("from_name", TEXT, nullable=False),
+        sa.Column("from_address", TEXT, nullable=False),
+        sa.Column("host", TEXT, nullable=False),
+        sa.Column("port", WHOLE, nullable=False),
+        sa.Column("tls", TEXT, nullable=False),
+        sa.Column("user", TEXT),
+        sa.Column("password_ref", TEXT),
+        sa.Column("allow_plaintext", WHOLE, nullable=False),
+        sa.Column("connections", WHOLE, nullable=False),
     )
     op.create_table(
         "kept_mails",
-        sa.Column("token", sa.Text, primary_key=True),
-        sa.Column("campaign_id", sa.Integer, nullable=False),
-        sa.Column("lead_id", sa.Integer, nullable=False),
+        sa.Column("token", TEXT, primary_key=True),
+        sa.Column("campaign_id", WHOLE, nullable=False),
+        sa.Column("lead_id", WHOLE, nullable=False),
         sa.Column("message", sa.LargeBinary, nullable=False),
     )
     op.create_index("kept_mails_by_lead", "kept_mails", ["campaign_id", "lead_id"])
     op.create_table(
         "replies",
-        sa.Column("campaign_id", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("lead_id", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("attempt", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("text", sa.Text, nullable=False),
+        sa.Column("campaign_id", WHOLE, primary_key=True, autoincrement=False),
+        sa.Column("lead_id", WHOLE, primary_key=True, autoincrement=False),
+        sa.Column("attempt", WHOLE, primary_key=True, autoincrement=False),
+        sa.Column("text", TEXT, nullable=False),
     )
     op.create_table(
         "suppressed",
-        sa.Column("address_hmac", sa.Text, primary_key=True),
-        sa.Column("reason", sa.Text, nullable=False),
-        sa.Column("added_at", sa.Text, nullable=False),
-        sa.Column("actor", sa.Text, nullable=False),
+        sa.Column("address_hmac", TEXT, primary_key=True),
+        sa.Column("reason", TEXT, nullable=False),
+        sa.Column("added_at", TEXT, nullable=False),
+        sa.Column("actor", TEXT, nullable=False),
     )
     op.create_table(
         "snapshots",
-        sa.Column("stream", sa.Text, primary_key=True),
-        sa.Column("version", sa.Integer, nullable=False),
-        sa.Column("position", sa.Integer, nullable=False),
-        sa.Column("shape", sa.Text, nullable=False),
+        sa.Column("stream", TEXT, primary_key=True),
+        sa.Column("version", WHOLE, nullable=False),
+        sa.Column("position", WHOLE, nullable=False),
+        sa.Column("shape", TEXT, nullable=False),
         sa.Column("state", sa.LargeBinary, nullable=False),
     )
 
@@ -144,153 +198,153 @@ def _kept() -> None:
 def _views() -> None:
     op.create_table(
         "campaigns",
-        sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("name", sa.Text, nullable=False),
-        sa.Column("status", sa.Text, nullable=False),
-        sa.Column("owner", sa.Text, nullable=False),
-        sa.Column("epoch", sa.Integer, nullable=False),
-        sa.Column("mailbox", sa.Text, nullable=False),
-        sa.Column("message_id_domain", sa.Text, nullable=False),
-        sa.Column("content_version", sa.Integer, nullable=False),
-        sa.Column("content_digest", sa.Text, nullable=False),
-        sa.Column("schedule", sa.Text, nullable=False),
-        sa.Column("limits", sa.Text, nullable=False),
-        sa.Column("zone", sa.Text, nullable=False),
-        sa.Column("leads", sa.Integer, nullable=False),
-        sa.Column("queued", sa.Integer, nullable=False),
-        sa.Column("locked", sa.Integer, nullable=False),
-        sa.Column("sent", sa.Integer, nullable=False),
-        sa.Column("failed", sa.Integer, nullable=False),
-        sa.Column("skipped", sa.Integer, nullable=False),
-        sa.Column("in_doubt", sa.Integer, nullable=False),
-        sa.Column("created_at", sa.Text, nullable=False),
-        sa.Column("created_by", sa.Text, nullable=False),
-        sa.Column("started_at", sa.Text),
-        sa.Column("status_since", sa.Text, nullable=False),
-        sa.Column("status_actor", sa.Text),
-        sa.Column("status_reason", sa.Text),
-        sa.Column("last_mail_at", sa.Text),
+        sa.Column("id", WHOLE, primary_key=True, autoincrement=False),
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("status", TEXT, nullable=False),
+        sa.Column("owner", TEXT, nullable=False),
+        sa.Column("epoch", WHOLE, nullable=False),
+        sa.Column("mailbox", TEXT, nullable=False),
+        sa.Column("message_id_domain", TEXT, nullable=False),
+        sa.Column("content_version", WHOLE, nullable=False),
+        sa.Column("content_digest", TEXT, nullable=False),
+        sa.Column("schedule", TEXT, nullable=False),
+        sa.Column("limits", TEXT, nullable=False),
+        sa.Column("zone", TEXT, nullable=False),
+        sa.Column("leads", WHOLE, nullable=False),
+        sa.Column("queued", WHOLE, nullable=False),
+        sa.Column("locked", WHOLE, nullable=False),
+        sa.Column("sent", WHOLE, nullable=False),
+        sa.Column("failed", WHOLE, nullable=False),
+        sa.Column("skipped", WHOLE, nullable=False),
+        sa.Column("in_doubt", WHOLE, nullable=False),
+        sa.Column("created_at", TEXT, nullable=False),
+        sa.Column("created_by", TEXT, nullable=False),
+        sa.Column("started_at", TEXT),
+        sa.Column("status_since", TEXT, nullable=False),
+        sa.Column("status_actor", TEXT),
+        sa.Column("status_reason", TEXT),
+        sa.Column("last_mail_at", TEXT),
     )
     op.create_table(
         "leads",
-        sa.Column("campaign_id", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("lead_id", sa.Integer, nullable=False),
-        sa.Column("state", sa.Text, nullable=False),
-        sa.Column("v1_status", sa.Text, nullable=False),
-        sa.Column("priority", sa.Integer, nullable=False),
-        sa.Column("revision", sa.Integer, nullable=False),
-        sa.Column("attempts", sa.Integer, nullable=False),
-        sa.Column("awaited_attempt", sa.Integer),
-        sa.Column("accepted_late", sa.Integer, nullable=False),
-        sa.Column("next_attempt_at", sa.Text),
-        sa.Column("queued_at", sa.Text, nullable=False),
-        sa.Column("last_code", sa.Integer),
-        sa.Column("last_enhanced", sa.Text),
-        sa.Column("reason", sa.Text),
+        sa.Column("campaign_id", WHOLE, primary_key=True, autoincrement=False),
+        sa.Column("position", WHOLE, primary_key=True, autoincrement=False),
+        sa.Column("lead_id", WHOLE, nullable=False),
+        sa.Column("state", TEXT, nullable=False),
+        sa.Column("v1_status", TEXT, nullable=False),
+        sa.Column("priority", WHOLE, nullable=False),
+        sa.Column("revision", WHOLE, nullable=False),
+        sa.Column("attempts", WHOLE, nullable=False),
+        sa.Column("awaited_attempt", WHOLE),
+        sa.Column("accepted_late", WHOLE, nullable=False),
+        sa.Column("next_attempt_at", TEXT),
+        sa.Column("queued_at", TEXT, nullable=False),
+        sa.Column("last_code", WHOLE),
+        sa.Column("last_enhanced", TEXT),
+        sa.Column("reason", TEXT),
         sqlite_with_rowid=False,
     )
     op.create_index("leads_by_number", "leads", ["campaign_id", "lead_id"], unique=True)
     op.create_table(
         "send_log",
-        sa.Column("campaign_id", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("attempt", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("lead_id", sa.Integer, nullable=False),
-        sa.Column("sender", sa.Text, nullable=False),
-        sa.Column("epoch", sa.Integer, nullable=False),
-        sa.Column("runner", sa.Text, nullable=False),
-        sa.Column("mailbox", sa.Text, nullable=False),
-        sa.Column("token", sa.Text),
-        sa.Column("message_id", sa.Text),
-        sa.Column("digest", sa.Text),
-        sa.Column("content_version", sa.Integer),
-        sa.Column("revision", sa.Integer),
-        sa.Column("commitment", sa.Text),
-        sa.Column("due_at", sa.Text),
-        sa.Column("date", sa.Text),
-        sa.Column("locked_at", sa.Text),
-        sa.Column("lock_position", sa.Integer),
-        sa.Column("outcome", sa.Text, nullable=False),
-        sa.Column("outcome_position", sa.Integer),
-        sa.Column("finished_at", sa.Text),
-        sa.Column("phase", sa.Text),
-        sa.Column("code", sa.Integer),
-        sa.Column("enhanced", sa.Text),
-        sa.Column("queue_id", sa.Text),
-        sa.Column("permanent", sa.Integer),
-        sa.Column("next_attempt_at", sa.Text),
-        sa.Column("cause", sa.Text),
-        sa.Column("evidence", sa.Text),
-        sa.Column("resolved_by", sa.Text),
-        sa.Column("duplicate", sa.Integer, nullable=False),
+        sa.Column("campaign_id", WHOLE, primary_key=True, autoincrement=False),
+        sa.Column("position", WHOLE, primary_key=True, autoincrement=False),
+        sa.Column("attempt", WHOLE, primary_key=True, autoincrement=False),
+        sa.Column("lead_id", WHOLE, nullable=False),
+        sa.Column("sender", TEXT, nullable=False),
+        sa.Column("epoch", WHOLE, nullable=False),
+        sa.Column("runner", TEXT, nullable=False),
+        sa.Column("mailbox", TEXT, nullable=False),
+        sa.Column("token", TEXT),
+        sa.Column("message_id", TEXT),
+        sa.Column("digest", TEXT),
+        sa.Column("content_version", WHOLE),
+        sa.Column("revision", WHOLE),
+        sa.Column("commitment", TEXT),
+        sa.Column("due_at", TEXT),
+        sa.Column("date", TEXT),
+        sa.Column("locked_at", TEXT),
+        sa.Column("lock_position", WHOLE),
+        sa.Column("outcome", TEXT, nullable=False),
+        sa.Column("outcome_position", WHOLE),
+        sa.Column("finished_at", TEXT),
+        sa.Column("phase", TEXT),
+        sa.Column("code", WHOLE),
+        sa.Column("enhanced", TEXT),
+        sa.Column("queue_id", TEXT),
+        sa.Column("permanent", WHOLE),
+        sa.Column("next_attempt_at", TEXT),
+        sa.Column("cause", TEXT),
+        sa.Column("evidence", TEXT),
+        sa.Column("resolved_by", TEXT),
+        sa.Column("duplicate", WHOLE, nullable=False),
     )
     op.create_index(
         "send_log_unanswered", "send_log", ["outcome"], sqlite_where=UNANSWERED, postgresql_where=UNANSWERED
     )
     op.create_table(
         "campaign_days",
-        sa.Column("campaign_id", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("date", sa.Text, primary_key=True),
-        sa.Column("mails", sa.Integer, nullable=False),
+        sa.Column("campaign_id", WHOLE, primary_key=True, autoincrement=False),
+        sa.Column("date", TEXT, primary_key=True),
+        sa.Column("mails", WHOLE, nullable=False),
     )
     op.create_table(
         "mailboxes",
-        sa.Column("name", sa.Text, primary_key=True),
-        sa.Column("daily_limit", sa.Integer, nullable=False),
-        sa.Column("zone", sa.Text, nullable=False),
-        sa.Column("identity_digest", sa.Text, nullable=False),
-        sa.Column("paused_reason", sa.Text),
-        sa.Column("delayed_until", sa.Text),
-        sa.Column("failures", sa.Integer, nullable=False),
-        sa.Column("last_phase", sa.Text),
-        sa.Column("last_code", sa.Integer),
-        sa.Column("last_enhanced", sa.Text),
-        sa.Column("added_at", sa.Text, nullable=False),
-        sa.Column("changed_at", sa.Text, nullable=False),
-        sa.Column("changed_by", sa.Text),
-        sa.Column("last_mail_at", sa.Text),
+        sa.Column("name", TEXT, primary_key=True),
+        sa.Column("daily_limit", WHOLE, nullable=False),
+        sa.Column("zone", TEXT, nullable=False),
+        sa.Column("identity_digest", TEXT, nullable=False),
+        sa.Column("paused_reason", TEXT),
+        sa.Column("delayed_until", TEXT),
+        sa.Column("failures", WHOLE, nullable=False),
+        sa.Column("last_phase", TEXT),
+        sa.Column("last_code", WHOLE),
+        sa.Column("last_enhanced", TEXT),
+        sa.Column("added_at", TEXT, nullable=False),
+        sa.Column("changed_at", TEXT, nullable=False),
+        sa.Column("changed_by", TEXT),
+        sa.Column("last_mail_at", TEXT),
     )
     op.create_table(
         "mailbox_days",
-        sa.Column("mailbox", sa.Text, primary_key=True),
-        sa.Column("date", sa.Text, primary_key=True),
-        sa.Column("mails", sa.Integer, nullable=False),
+        sa.Column("mailbox", TEXT, primary_key=True),
+        sa.Column("date", TEXT, primary_key=True),
+        sa.Column("mails", WHOLE, nullable=False),
     )
     op.create_table(
         "runners",
-        sa.Column("runner", sa.Text, primary_key=True),
-        sa.Column("host", sa.Text, nullable=False),
-        sa.Column("pid", sa.Integer, nullable=False),
-        sa.Column("version", sa.Text, nullable=False),
-        sa.Column("started_at", sa.Text, nullable=False),
-        sa.Column("stopped_at", sa.Text),
+        sa.Column("runner", TEXT, primary_key=True),
+        sa.Column("host", TEXT, nullable=False),
+        sa.Column("pid", WHOLE, nullable=False),
+        sa.Column("version", TEXT, nullable=False),
+        sa.Column("started_at", TEXT, nullable=False),
+        sa.Column("stopped_at", TEXT),
     )
     op.create_table(
         "ticks",
-        sa.Column("runner", sa.Text, primary_key=True),
-        sa.Column("sender", sa.Text, primary_key=True),
-        sa.Column("kind", sa.Text, primary_key=True),
-        sa.Column("tick_at", sa.Text, primary_key=True),
-        sa.Column("log_position", sa.Integer, nullable=False),
-        sa.Column("until", sa.Text),
-        sa.Column("count", sa.Integer, nullable=False),
-        sa.Column("due", sa.Integer),
-        sa.Column("considered", sa.Integer),
-        sa.Column("sent", sa.Integer),
-        sa.Column("failed", sa.Integer),
-        sa.Column("in_doubt", sa.Integer),
-        sa.Column("deferred", sa.Text),
-        sa.Column("finished_at", sa.Text),
+        sa.Column("runner", TEXT, primary_key=True),
+        sa.Column("sender", TEXT, primary_key=True),
+        sa.Column("kind", TEXT, primary_key=True),
+        sa.Column("tick_at", TEXT, primary_key=True),
+        sa.Column("log_position", WHOLE, nullable=False),
+        sa.Column("until", TEXT),
+        sa.Column("count", WHOLE, nullable=False),
+        sa.Column("due", WHOLE),
+        sa.Column("considered", WHOLE),
+        sa.Column("sent", WHOLE),
+        sa.Column("failed", WHOLE),
+        sa.Column("in_doubt", WHOLE),
+        sa.Column("deferred", TEXT),
+        sa.Column("finished_at", TEXT),
     )
     op.create_index("ticks_by_position", "ticks", ["log_position"])
     op.create_table(
         "event_counts",
-        sa.Column("topic", sa.Text, primary_key=True),
-        sa.Column("events", sa.Integer, nullable=False),
+        sa.Column("topic", TEXT, primary_key=True),
+        sa.Column("events", WHOLE, nullable=False),
     )
     op.create_table(
         "progress",
-        sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("position", sa.Integer, nullable=False),
+        sa.Column("id", WHOLE, primary_key=True, autoincrement=False),
+        sa.Column("position", WHOLE, nullable=False),
     )

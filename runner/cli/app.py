@@ -7,17 +7,36 @@ from typing import Annotated
 
 import typer
 
-from runner.cli import campaigns, checking, doubt, leads, ledgers, mailboxes, runners, schema, sending, suppression
+from runner.cli import (
+    campaigns,
+    checking,
+    doctor,
+    doubt,
+    leads,
+    ledgers,
+    mailboxes,
+    moving,
+    preview,
+    runners,
+    schema,
+    sending,
+    suppression,
+    ticks,
+)
+from runner.cli.panels import CAMPAIGNS, REPAIR, SENDING, SET_UP, InPanels
 
 app = typer.Typer(
+    cls=InPanels,
     no_args_is_help=True,
-    pretty_exceptions_show_locals=False,  # locals may hold addresses
+    pretty_exceptions_enable=False,  # `main` tells of them, without their words and without what variables held
     help="Sends e-mail campaigns with two senders side by side and keeps a ledger of every send.",
+    epilog="First steps: init, mailbox add, campaign create, leads import, campaign start, run. "
+    "The --help of each command has an example.",
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(context: typer.Context, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:  # so it is while a shell completes the rest of the line
         typer.echo(version("sendledger"))
         raise typer.Exit
 
@@ -33,11 +52,15 @@ def root(
 
 app.add_typer(ledgers.app)
 app.add_typer(checking.app)
-app.add_typer(mailboxes.app, name="mailbox")
-app.add_typer(campaigns.app, name="campaign")
-app.add_typer(leads.app, name="leads")
+app.add_typer(doctor.app)
+app.add_typer(mailboxes.app, name="mailbox", rich_help_panel=SET_UP)
+campaigns.app.add_typer(preview.app)
+app.add_typer(campaigns.app, name="campaign", rich_help_panel=CAMPAIGNS)
+app.add_typer(leads.app, name="leads", rich_help_panel=CAMPAIGNS)
 app.add_typer(sending.app)
-app.add_typer(doubt.app, name="in-doubt")
-app.add_typer(suppression.app, name="suppress")
-app.add_typer(runners.app, name="runner")
-app.add_typer(schema.app, name="db")
+app.add_typer(ticks.app)
+app.add_typer(doubt.app, name="in-doubt", rich_help_panel=REPAIR)
+app.add_typer(suppression.app, name="suppress", rich_help_panel=CAMPAIGNS)
+app.add_typer(runners.app, name="runner", rich_help_panel=SENDING)
+schema.app.add_typer(moving.app)
+app.add_typer(schema.app, name="db", rich_help_panel=SET_UP)

@@ -11,18 +11,25 @@ import typer
 
 from domain import commands
 from domain.campaign import Campaign
-from domain.errors import CommandRefused
+from domain.errors import CommandRefused, InvalidInput
 from domain.events import Event
 from projections import queries
 from runner import campaigns
+from runner import mailbox_identity as identities
+from runner.cli.completing import CampaignNumber
 from runner.cli.context import LARGEST_NUMBER, actor, command, reason_given, workplace
 from runner.cli.output import Format, FormatOption, local, print_json, say, show
+from runner.clock import SimulatedClock
+from runner.leads.addresses import canonical
 from runner.rendering import check_all_render
+from runner.sending import trying
+from runner.sending.preparing import TEST_HEADERS
+from runner.sending.trying import Trial
+from runner.suppression import is_suppressed
 from runner.workplace import Workplace
 
 app = typer.Typer(no_args_is_help=True, help="Make, look at, start and stop campaigns.")
 
-Number = Annotated[int, typer.Argument(max=LARGEST_NUMBER, help="The campaign's number.")]
 File = Annotated[Path, typer.Argument(help="A campaign file, TOML.")]
 Reason = Annotated[str | None, typer.Option(help="Recorded for ever; may hold no address.")]
 STATES = ("queued", "locked", "sent", "failed", "skipped", "in_doubt")
@@ -43,7 +50,7 @@ def create(file: File) -> None:
 
 @app.command("edit")
 @command
-def edit(number: Number, file: File) -> None:
+def edit(number: CampaignNumber, file: File) -> None:
     """Put the settings of a file in force: content, schedule, limits, mailbox. The owner does not change this way.
 
     Example: sendledger campaign edit 4 autumn.toml
@@ -67,7 +74,7 @@ def listing(form: FormatOption = Format.TABLE) -> None:
 
 @app.command("show")
 @command
-def one(number: Number, form: FormatOption = Format.TABLE) -> None:
+def one(number: CampaignNumber, form: FormatOption = Format.TABLE) -> None:
     """All settings in force, and where the campaign is.
 
     Example: sendledger campaign show 4
@@ -84,7 +91,7 @@ def one(number: Number, form: FormatOption = Format.TABLE) -> None:
 
 @app.command("start")
 @command
-def start(number: Number, reason: Reason = None) -> None:
+def start(number: CampaignNumber, reason: Reason = None) -> None:
     """Let a draft send. Every lead is rendered first; if one cannot be, nothing starts and all such are listed.
 
     Example: sendledger campaign start 4
@@ -98,7 +105,7 @@ def start(number: Number, reason: Reason = None) -> None:
 
 @app.command("pause")
 @command
-def pause(number: Number, reason: Reason = None) -> None:
+def pause(number: CampaignNumber, reason: Reason = None) -> None:
     """No further mail until it is resumed; nothing is lost.
 
     Example: sendledger campaign pause 4 --reason "wrong price in the text"
@@ -111,7 +118,7 @@ def pause(number: Number, reason: Reason = None) -> None:
 
 @app.command("resume")
 @command
-def resume(number: Number, reason: Reason = None) -> None:
+def resume(number: CampaignNumber, reason: Reason = None) -> None:
     """Go on where it was paused.
 
     Example: sendledger campaign resume 4
@@ -125,7 +132,7 @@ def resume(number: Number, reason: Reason = None) -> None:
 @app.command("cancel")
 @command
 def cancel(
-    number: Number,
+    number: CampaignNumber,
     reason: Reason = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would do.")] = False,
 ) -> None:
@@ -148,7 +155,7 @@ def cancel(
 @app.command("retry")
 @command
 def retry(
-    number: Number,
+    number: CampaignNumber,
     reason: Annotated[str, typer.Option(help="Why; recorded for ever.")],
     failed: Annotated[bool, typer.Option("--failed", help="Those that definitely failed.")] = False,
     code: Annotated[
@@ -177,6 +184,62 @@ def retry(
             lambda c: commands.requeue_failed(c, positions, reason=words, actor=actor(), now=place.now()),
         )
         say(f"Campaign {number}: {which} wait again.")
+
+
+@app.command("test")
+@command
+def send_test(
+    number: CampaignNumber,
+    to: Annotated[str, typer.Option("--to", help="Whom to send it to.")],
+    lead: Annotated[
+        int | None, typer.Option("--lead", max=LARGEST_NUMBER, help="Whose mail; else that of the first who waits.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what it would send.")] = False,
+) -> None:
+    """Send one lead's mail to an address of yours: marked [TEST], recorded as a test, counted nowhere.
+
+    It offers no way to unsubscribe, and a link to do so leads nowhere: it would be the lead's.
+
+    Example: sendledger campaign test 4 --to me@example.com --lead 17
+    """
+    with workplace() as place:
+        address = _tester(place, to)
+        trial = trying.make(place.ledger, number, lead, address, place.now())
+        if dry_run:
+            _print_mail(place, trial)
+            say("Nothing was sent, nothing was changed.")
+            return
+        simulated = isinstance(place.clock, SimulatedClock)
+        reply = trying.send(place.ledger, trial, loopback_only=simulated, actor=actor(), clock=place.clock)
+        answer = " ".join(str(part) for part in (reply.code, reply.enhanced, reply.queue_id) if part)
+        whose = f"Campaign {number}: the mail of lead {trial.order.lead_id}"
+        say(f"{whose} was sent to {address} as a test, by {trial.order.mailbox}: {answer}.")
+
+
+def _tester(place: Workplace, to: str) -> str:
+    """The address, as it is mailed. Nobody on the suppression list is mailed, not even to test."""
+    try:
+        address = canonical(to.strip())
+    except InvalidInput as error:
+        raise InvalidInput(error.problem, mend=error.mend, field="--to") from None
+    if is_suppressed(place.ledger, place.secret(), address):
+        mend = "Name another one, or take it off with `sendledger suppress remove`."
+        raise InvalidInput("this address is on the suppression list.", mend=mend, field="--to")
+    return address
+
+
+def _print_mail(place: Workplace, trial: Trial) -> None:
+    """For people: headers decoded, the text, and that there is HTML."""
+    mail = trial.mail
+    say(f"From: {identities.current(place.ledger, trial.order.mailbox).sender}")
+    say(f"To: {mail.envelope.recipient}")
+    say(f"Subject: {mail.rendered.subject}")
+    say(f"Message-ID: {mail.message_id}")
+    for name, value in TEST_HEADERS.items():
+        say(f"{name}: {value}")
+    say(f"\n{mail.rendered.text}")
+    if mail.rendered.html is not None:
+        say(f"… and HTML of {len(mail.rendered.html):,} characters; {len(mail.message):,} octets in all.\n")
 
 
 def _run(place: Workplace, number: int, decide: Callable[[Campaign], list[Event]]) -> None:

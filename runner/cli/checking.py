@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from shutil import which
 from typing import Annotated
 
 import typer
+from sqlalchemy import Connection
 
-from domain.checks import Check, check_campaign, check_mailbox
+from domain.checks import EXAMPLES, Check, check_campaign, check_mailbox
 from domain.errors import CommandRefused
+from migrations.run import shown
 from projections import queries
 from projections.rows import Outcome
 from runner import demo as demonstration
 from runner import logs
 from runner.cli import ledgers, sending
+from runner.cli.completing import OnlyCampaign
 from runner.cli.context import command, workplace
 from runner.cli.output import Format, FormatOption, local, say, show
+from runner.cli.panels import SEEING, SET_UP
 from runner.daemon import SENDERS
-from runner.settings import FILE_NAME, WHERE
+from runner.settings import FILE_NAME, WHERE, load_settings
 from runner.sink import Sink
 from runner.store.ledger import campaign_stream, mailbox_stream
 from runner.workplace import Workplace
@@ -35,10 +39,10 @@ ATTEMPT = ("campaign_id", "lead_id", "attempt", "sender", "outcome", "locked_at"
 COLUMNS = ("what", "check", "verdict", "cases", "broken", "examples")
 
 
-@app.command("check")
+@app.command("check", rich_help_panel=SEEING, short_help="Judge every send again, by the rules of its moment.")
 @command
 def check(
-    number: Annotated[int | None, typer.Argument(help="Only this campaign.")] = None,
+    number: OnlyCampaign = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Judge every send again, under the settings in force at that moment. Exit code 1 when a rule was broken.
@@ -50,7 +54,7 @@ def check(
             raise typer.Exit(1)
 
 
-@app.command("demo")
+@app.command("demo", rich_help_panel=SET_UP, short_help="Two sample campaigns over two simulated days, by real SMTP.")
 @command
 def demo(
     folder: Annotated[Path, typer.Option(help="Where everything of the demonstration lies.")] = DEMO_FOLDER,
@@ -73,7 +77,7 @@ def demo(
     _send_logs()
     _queues()
     _checks(mails)
-    say(f"\nLedger: {folder / 'sendledger.db'}   Mails: {mails / 'new'}   Settings: {folder / FILE_NAME}")
+    say(f"\nLedger: {shown(load_settings().url)}   Mails: {mails / 'new'}   Settings: {folder / FILE_NAME}")
     say(f"Look around: {WHERE}={folder / FILE_NAME} {_this_program()} status")
     if before:
         say(f"Before this run {before} mails had been sent; nobody got a second one.")
@@ -95,7 +99,7 @@ def _send_logs() -> None:
 
 def _queues() -> None:
     say("\nWhat waits, and why")
-    sending.status(Format.TABLE)
+    sending.status(form=Format.TABLE)
     with workplace() as place:
         numbers = place.ledger.campaigns()
     for number in numbers:
@@ -143,10 +147,29 @@ def _all_checks(place: Workplace, number: int | None) -> Iterator[tuple[str, Che
         stream = campaign_stream(each)
         for check in check_campaign(stream, place.ledger.stream(stream)):
             yield f"campaign {each}", check
+    if number is not None:
+        return
     with place.views() as views:
-        names = [row["name"] for row in queries.mailboxes(views)] if number is None else []
+        names = [row["name"] for row in queries.mailboxes(views)]
+        of_views = list(_checks_of_views(views)) if numbers else []
     for name in names:
         yield f"mailbox {name}", check_mailbox(place.ledger.stream(mailbox_stream(name)))
+    for check in of_views:
+        yield "views", check
+
+
+def _checks_of_views(views: Connection) -> Iterator[Check]:
+    """The same of the whole ledger, by another way: from what the views have counted, not from the events."""
+    twice = [f"campaign {row['campaign_id']}, lead {row['lead_id']}" for row in queries.duplicates(views)]
+    lost = [f"campaign {row['id']}" for row in queries.unaccounted(views)]
+    campaigns = queries.campaigns(views)
+    yield _counted("nobody mailed twice", sum(row["sent"] for row in campaigns), twice)
+    yield _counted("every lead in exactly one state", sum(row["leads"] for row in campaigns), lost)
+    yield _counted("every event known to this program", queries.events(views), queries.unknown_topics(views))
+
+
+def _counted(name: str, cases: int, broken: Sequence[str]) -> Check:
+    return Check(name, cases, len(broken), list(broken[:EXAMPLES]))
 
 
 def _sent(place: Workplace) -> int:

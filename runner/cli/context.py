@@ -8,15 +8,18 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+import psycopg
 import typer
-from eventsourcing.persistence import PersistenceError
+from eventsourcing.persistence import OperationalError, PersistenceError, ProgrammingError
 from rich.console import Console
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from domain.errors import InvalidInput, SendledgerError
+from migrations.run import shown
+from projections.database import is_sqlite
 from runner.free_text import check_free_text
 from runner.settings import load_settings
 from runner.workplace import Workplace
@@ -26,6 +29,8 @@ BAD_INPUT = 2
 FAILED = 1
 LARGEST_NUMBER = 2**31 - 1
 """Of a campaign, a lead or a reply code: what an INTEGER column of any database holds."""
+
+_SERVERS_FAULT = (psycopg.OperationalError, psycopg.errors.InsufficientPrivilege, OperationalError, ProgrammingError)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -58,23 +63,30 @@ def workplace() -> Iterator[Workplace]:
     """The ledger of the settings, opened when first used and closed when the command ends."""
     place = Workplace(load_settings())
     try:
-        with naming(place.settings.database):
+        with naming(place.settings.url):
             yield place
     finally:
         place.close()
 
 
 @contextmanager
-def naming(database: Path) -> Iterator[None]:
-    """A database that cannot be opened, read or written is the user's to mend, so its error names the file."""
+def naming(url: URL) -> Iterator[None]:
+    """A database that cannot be opened, read or written is the user's to mend, so its error names it."""
     try:
         yield
-    except (SQLAlchemyError, PersistenceError) as error:
-        cause = _of_sqlite(error)
-        if not isinstance(cause, sqlite3.OperationalError) and type(cause) is not sqlite3.DatabaseError:
-            raise
-        # What SQLite says of these quotes no values.
-        raise InvalidInput(f"{cause}.", mend="Mend the file, its folder or the disk.", source=str(database)) from None
+    except (SQLAlchemyError, PersistenceError, psycopg.Error) as error:
+        if is_sqlite(url):
+            cause = _of_driver(error, sqlite3.Error)
+            if not isinstance(cause, sqlite3.OperationalError) and type(cause) is not sqlite3.DatabaseError:
+                raise
+            mend = "Mend the file, its folder or the disk."
+        else:
+            cause = _of_driver(error, (psycopg.Error, PersistenceError))
+            if not isinstance(cause, _SERVERS_FAULT):
+                raise
+            mend = "Mend the server, the connection or the role's rights (`sendledger db grant`)."
+        # What the drivers say of these quotes no values.
+        raise InvalidInput(f"{cause}.", mend=mend, source=shown(url)) from None
 
 
 def actor() -> str:
@@ -87,8 +99,8 @@ def reason_given(text: str | None, *, field: str = "--reason") -> str | None:
     return None if text is None else check_free_text(text, field=field)
 
 
-def _of_sqlite(error: BaseException | None) -> BaseException | None:
-    while error is not None and not isinstance(error, sqlite3.Error):
+def _of_driver(error: BaseException | None, kinds: type | tuple[type, ...]) -> BaseException | None:
+    while error is not None and not isinstance(error, kinds):
         error = error.__cause__
     return error
 

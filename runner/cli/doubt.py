@@ -11,6 +11,7 @@ from domain.campaign import Campaign
 from domain.errors import CommandRefused, InvalidInput
 from domain.events import Event, Resolution
 from projections import queries
+from runner.cli.completing import CampaignNumber
 from runner.cli.context import actor, command, reason_given, workplace
 from runner.cli.output import Format, FormatOption, local, say, show
 
@@ -36,7 +37,7 @@ def listing(form: FormatOption = Format.TABLE) -> None:
 @app.command("resolve")
 @command
 def resolve(
-    number: Annotated[int, typer.Argument(help="The campaign's number.")],
+    number: CampaignNumber,
     lead: Annotated[int, typer.Argument(help="The lead's number.")],
     evidence: Annotated[str, typer.Option(help="How you know, such as the line of the relay's log; no address.")],
     sent: Annotated[bool | None, typer.Option("--sent/--not-sent", help="What became of it.")] = None,

@@ -11,20 +11,23 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from sqlalchemy.engine import URL
 
+from domain.commitments import key_check
 from domain.errors import InvalidInput
-from migrations.run import upgrade
-from projections.database import engine_for, writing
-from projections.kept import SET_INFO
+from migrations.run import create, require_empty, shown
+from projections.database import is_sqlite
+from projections.projector import Difference
 from runner.cli.context import command, naming, workplace
 from runner.cli.output import Format, FormatOption, say, show
+from runner.cli.panels import REPAIR, SET_UP
 from runner.cli.progress import bar
 from runner.cli.sending import instant
 from runner.sending.guard import Guard
-from runner.settings import TEMPLATE, Settings, load_settings, parse_settings, settings_path
+from runner.settings import DEFAULT_URL, Settings, load_settings, new_settings, parse_settings, settings_path
 from runner.sink import RefuseRule, Sink
 from runner.store.ledger import Ledger
-from runner.workplace import LEDGER_ID, SIMULATED_START
+from runner.workplace import KEY_CHECK, LEDGER_ID, SIMULATED_START
 
 app = typer.Typer()
 
@@ -32,37 +35,40 @@ KEY_BYTES = 32
 PRIVATE = 0o600
 
 
-@app.command("init")
+@app.command("init", rich_help_panel=SET_UP, short_help="Make a ledger here: settings, key, database.")
 @command
 def init(
     simulated: Annotated[bool, typer.Option("--simulated", help="Simulated time; mail stays on this machine.")] = False,
     start: Annotated[str | None, typer.Option(help="Where simulated time starts; now, unless given.")] = None,
+    database_url: Annotated[
+        str | None, typer.Option(help="Where; a file here, or postgresql://USER@HOST/DATABASE.")
+    ] = None,
 ) -> None:
     """Make a ledger here: settings file, key of the suppression list, database. What is there already is kept.
 
-    Example: sendledger init --simulated --start 2026-10-05T07:00+02:00
+    Example: sendledger init --database-url postgresql://sendledger@db.example/sendledger
     """
     if start and not simulated:
         raise InvalidInput("only simulated time has a start.", mend="Add --simulated.", field="--start")
     begin = instant(start, field="--start") if start else datetime.now(UTC)
     path = settings_path()
-    settings = load_settings(path) if path.exists() else parse_settings(tomllib.loads(TEMPLATE), path)
-    if settings.database.exists():
-        mend = "Use it, or name another database_url."
-        raise InvalidInput(f"there is a ledger at {settings.database} already.", mend=mend, source=str(path))
-    info = [{"key": LEDGER_ID, "value": secrets.token_hex(16)}]
-    if simulated:
-        info.append({"key": SIMULATED_START, "value": begin.isoformat()})
-    with _all_or_nothing(path, *_key_file(settings), *_database_files(settings)), naming(settings.database):
-        if not path.exists():
-            path.write_text(TEMPLATE, encoding="utf-8")
+    is_new = not path.exists()
+    if database_url and not is_new:
+        raise InvalidInput("there are settings here already.", mend="Change database_url there.", source=str(path))
+    text = new_settings(database_url or DEFAULT_URL)
+    settings = parse_settings(tomllib.loads(text), path) if is_new else load_settings(path)
+    with naming(settings.url):
+        require_empty(settings.url)
+    with _all_or_nothing(path, *_key_file(settings), *_database_files(settings.url)), naming(settings.url):
+        if is_new:
+            path.write_text(text, encoding="utf-8")
         _make_key(settings)
-        _make_database(settings, info)
+        _make_database(settings, begin if simulated else None)
     time = f"simulated from {begin:%Y-%m-%d %H:%M} UTC" if simulated else "real"
-    say(f"Ledger made: {settings.database}, time {time}. Settings: {path}")
+    say(f"Ledger made: {shown(settings.url)}, time {time}. Settings: {path}")
 
 
-@app.command("rebuild")
+@app.command("rebuild", rich_help_panel=REPAIR, short_help="Make all views anew from the events, or compare them.")
 @command
 def rebuild(
     check: Annotated[bool, typer.Option("--check", help="Change nothing: compare with rebuilt views.")] = False,
@@ -74,19 +80,18 @@ def rebuild(
     """
     with workplace() as place, bar("events") as progress:
         total = place.ledger.position()
-        place.projector.catch_up()
         if not check:
             place.projector.rebuild(lambda done: progress(done, total))
             say(f"Views rebuilt from {total:,} events.")
             return
         differences = place.projector.check(lambda done: progress(done, total))
-    rows = [{"table": d.table, "key": str(d.key), "difference": str(d)} for d in differences]
+    rows = [{"table": d.table, "key": str(d.key), "difference": _told(d)} for d in differences]
     show(rows, ("table", "key", "difference"), form, empty=f"The views equal those rebuilt from {total:,} events.")
     if rows:
         raise typer.Exit(1)
 
 
-@app.command("sink")
+@app.command("sink", rich_help_panel=SET_UP, short_help="A mail server for trying out: files mails, sends none on.")
 @command
 def sink(
     maildir: Annotated[Path, typer.Option(help="Where mails are filed.")],
@@ -112,6 +117,15 @@ def sink(
     say(f"{server.accepted} mails filed in {maildir}.")
 
 
+def _told(difference: Difference) -> str:
+    """What is wrong with the live row."""
+    live, rebuilt = difference.live, difference.rebuilt
+    if live is None or rebuilt is None:
+        return "is missing" if live is None else "should not be there"
+    changed = (name for name in live if live[name] != rebuilt[name])
+    return ", ".join(f"{name} is {live[name]!r} and should be {rebuilt[name]!r}" for name in changed)
+
+
 @contextmanager
 def _all_or_nothing(*files: Path) -> Iterator[None]:
     """Those of these files that are new stay only if all that is done meanwhile succeeds."""
@@ -133,8 +147,8 @@ def _key_file(settings: Settings) -> list[Path]:
     return [settings.folder / place] if kind == "file" else []
 
 
-def _database_files(settings: Settings) -> list[Path]:
-    return [settings.database.with_name(settings.database.name + suffix) for suffix in ("", "-wal", "-shm")]
+def _database_files(url: URL) -> list[Path]:
+    return [Path(f"{url.database}{suffix}") for suffix in ("", "-wal", "-shm")] if is_sqlite(url) else []
 
 
 def _make_key(settings: Settings) -> None:
@@ -144,12 +158,10 @@ def _make_key(settings: Settings) -> None:
             path.write_text(secrets.token_hex(KEY_BYTES) + "\n", encoding="ascii")
 
 
-def _make_database(settings: Settings, info: list[dict[str, str]]) -> None:
-    url = f"sqlite:///{settings.database}"
-    upgrade(url)
-    engine = engine_for(url)
-    with writing(engine) as connection:
-        connection.execute(SET_INFO, info)
-    engine.dispose()
-    with closing(Ledger(settings.database)) as ledger:
+def _make_database(settings: Settings, simulated_start: datetime | None) -> None:
+    info = {LEDGER_ID: secrets.token_hex(16), KEY_CHECK: key_check(settings.secret())}
+    if simulated_start is not None:
+        info[SIMULATED_START] = simulated_start.isoformat()
+    create(settings.url, info)
+    with closing(Ledger(settings.url)) as ledger:
         Guard(ledger, settings.runners_folder).mark()  # from its first event on, this machine knows the ledger

@@ -9,7 +9,8 @@ import typer
 from domain import mailbox as mailboxes
 from projections import queries
 from runner import mailbox_identity as identities
-from runner.cli.context import actor, command, reason_given, workplace
+from runner.cli.completing import MailboxName
+from runner.cli.context import LARGEST_NUMBER, actor, command, reason_given, workplace
 from runner.cli.output import Format, FormatOption, local, say, show
 from runner.mailbox_identity import Tls
 from runner.workplace import Workplace
@@ -19,7 +20,7 @@ app = typer.Typer(no_args_is_help=True, help="The accounts that mail leaves thro
 DEFAULT_ZONE = "Europe/Warsaw"
 DEFAULT_DAILY_LIMIT = 50
 
-Name = Annotated[str, typer.Argument(help="The mailbox's name, such as sales.")]
+NewName = Annotated[str, typer.Argument(help="The mailbox's name, such as sales.")]
 From = Annotated[str | None, typer.Option("--from", help="'Anna <anna@example.com>'")]
 DailyLimit = Annotated[int | None, typer.Option(help="Mails a day, over all campaigns and both senders.")]
 Zone = Annotated[str | None, typer.Option(help="Where the mailbox's day begins and ends.")]
@@ -29,13 +30,14 @@ TlsOption = Annotated[Tls | None, typer.Option(help="How the connection is encry
 User = Annotated[str | None, typer.Option(help="The login, where the server asks for one.")]
 Password = Annotated[str | None, typer.Option(help="Where the password is: env:NAME or file:PATH. Never itself.")]
 Plaintext = Annotated[bool | None, typer.Option(help="Allow no encryption to another machine.")]
+Connections = Annotated[int | None, typer.Option(help="Dialogues at a time; for campaigns without a delay, on V2.")]
 Reason = Annotated[str | None, typer.Option(help="Recorded for ever; may hold no address.")]
 
 
 @app.command("add")
 @command
 def add(
-    name: Name,
+    name: NewName,
     sender: From = None,
     smtp_host: Host = None,
     daily_limit: DailyLimit = DEFAULT_DAILY_LIMIT,
@@ -45,6 +47,7 @@ def add(
     smtp_user: User = None,
     smtp_password: Password = None,
     smtp_allow_plaintext: Plaintext = False,
+    connections: Connections = None,
 ) -> None:
     """Add a mailbox.
 
@@ -53,7 +56,14 @@ def add(
     """
     with workplace() as place:
         identity = identities.new(
-            sender, smtp_host, smtp_port, smtp_tls, smtp_user, smtp_password, smtp_allow_plaintext
+            sender,
+            host=smtp_host,
+            port=smtp_port,
+            tls=smtp_tls,
+            user=smtp_user,
+            password_ref=smtp_password,
+            allow_plaintext=smtp_allow_plaintext,
+            connections=connections,
         )
         identities.add(place.ledger, name, identity, daily_limit=daily_limit, zone=zone, actor=actor(), now=place.now())
         say(f"Mailbox {name} added: {daily_limit} mails a day of {zone}, by {identity.host}:{identity.port}.")
@@ -62,7 +72,7 @@ def add(
 @app.command("set")
 @command
 def change(
-    name: Name,
+    name: MailboxName,
     sender: From = None,
     smtp_host: Host = None,
     daily_limit: DailyLimit = None,
@@ -72,12 +82,22 @@ def change(
     smtp_user: User = None,
     smtp_password: Password = None,
     smtp_allow_plaintext: Plaintext = None,
+    connections: Connections = None,
 ) -> None:
     """Change what is given, keep the rest.
 
     Example: sendledger mailbox set sales --daily-limit 80
     """
-    given = identities.given(sender, smtp_host, smtp_port, smtp_tls, smtp_user, smtp_password, smtp_allow_plaintext)
+    given = identities.given(
+        sender,
+        host=smtp_host,
+        port=smtp_port,
+        tls=smtp_tls,
+        user=smtp_user,
+        password_ref=smtp_password,
+        allow_plaintext=smtp_allow_plaintext,
+        connections=connections,
+    )
     with workplace() as place:
         changed = identities.change(
             place.ledger, name, given, daily_limit=daily_limit, zone=zone, actor=actor(), now=place.now()
@@ -115,9 +135,26 @@ def listing(form: FormatOption = Format.TABLE) -> None:
         show(rows, ("name", "from", "server", "tls", "today", "daily_limit", "zone", "state"), form)
 
 
+@app.command("days")
+@command
+def days(
+    name: MailboxName,
+    limit: Annotated[int, typer.Option(min=1, max=LARGEST_NUMBER, help="So many days at most.")] = 30,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """How many mails left through a mailbox on each day of its zone, over all campaigns and both senders, newest first.
+
+    Example: sendledger mailbox days sales --format csv
+    """
+    with workplace() as place, place.views() as views:
+        identities.current(place.ledger, name)
+        rows = queries.mailbox_days(views, name, limit=limit)
+        show(rows, ("date", "mails"), form, empty="No mail has left through it yet.")
+
+
 @app.command("pause")
 @command
-def pause(name: Name, reason: Reason = None) -> None:
+def pause(name: MailboxName, reason: Reason = None) -> None:
     """Let no further mail leave through it.
 
     Example: sendledger mailbox pause sales --reason "the provider moves house"
@@ -132,7 +169,7 @@ def pause(name: Name, reason: Reason = None) -> None:
 
 @app.command("resume")
 @command
-def resume(name: Name, reason: Reason = None) -> None:
+def resume(name: MailboxName, reason: Reason = None) -> None:
     """Let mail leave through it again.
 
     Example: sendledger mailbox resume sales

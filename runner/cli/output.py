@@ -1,4 +1,6 @@
-"""Listings as table, JSON or CSV; and the one place where a command's words meet the terminal."""
+"""Listings as table, JSON or CSV; and the one place where a command's words meet the terminal.
+JSON and CSV are written row by row as the rows come, so a listing of any length takes no more memory than a short one.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +17,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from domain.rules import Wait
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet would run a cell that begins so."""
@@ -42,7 +46,7 @@ def show(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], form: Format
         case Format.TABLE:
             _table(list(rows), columns, empty)
         case Format.JSON:
-            print_json([{name: row[name] for name in columns} for row in rows])
+            _json(rows, columns)
         case Format.CSV:
             _csv(rows, columns)
 
@@ -65,6 +69,13 @@ def local(at: datetime | str | None, zone: str = "UTC") -> str:
     return f"{at.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M:%S}"
 
 
+def held_by(wait: Wait, zone: str) -> str:
+    """The rule that holds a mail back, for people: its note, and until when in this zone."""
+    note = f" ({wait.note})" if wait.note else ""
+    until = f", until {local(wait.until, zone)}" if wait.until else ""
+    return f"{wait.rule}{note}{until}"
+
+
 def _table(rows: list[Mapping[str, Any]], columns: Sequence[str], empty: str) -> None:
     if not rows:
         say(empty)
@@ -76,6 +87,18 @@ def _table(rows: list[Mapping[str, Any]], columns: Sequence[str], empty: str) ->
     for row in rows:
         table.add_row(*(Text("" if row[name] is None else str(row[name])) for name in columns))
     console.print(table)
+
+
+def _json(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    """As `print_json` would write the list of them. Cell by cell: an encoder that indents takes five times as long."""
+    encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+    names = [(f"    {encode(name)}: ", name) for name in columns]
+    before, end = "[\n", "[]\n"
+    for row in rows:
+        cells = ",\n".join(key + encode(row[name]) for key, name in names)
+        sys.stdout.write(f"{before}  {{\n{cells}\n  }}")
+        before, end = ",\n", "\n]\n"
+    sys.stdout.write(end)
 
 
 def _csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:

@@ -12,9 +12,11 @@ from domain.campaign import Campaign, Status
 from domain.emitting import Draft
 from domain.errors import CommandRefused
 from domain.events import Event, RunnerRegistered
+from projections.kept import DROP_INFO
 from runner.cli.context import actor, command, reason_given, workplace
 from runner.cli.output import say
 from runner.sending.guard import Guard, LedgerNotKnownHere, LedgerRestored
+from runner.store.copying import MOVED_TO
 from runner.workplace import Workplace
 
 app = typer.Typer(no_args_is_help=True, help="Which machine may send from this ledger.")
@@ -38,7 +40,8 @@ def register(
         words = reason_given(reason) or ""
         guard = Guard(place.ledger, place.settings.runners_folder)
         problem = _problem(guard)
-        if problem is None and not accept_restored:
+        moved = MOVED_TO in place.info
+        if problem is None and not moved and not accept_restored:
             say("This machine knows this ledger already; nothing was done.")
             return
         if isinstance(problem, LedgerRestored) and not accept_restored:
@@ -47,6 +50,8 @@ def register(
         draft = Draft(STREAM, place.ledger.version(STREAM), place.now())
         draft.add(RunnerRegistered, host=socket.gethostname(), restored=accept_restored, actor=actor(), reason=words)
         place.ledger.append(draft.events)
+        if moved:
+            place.ledger.keep((DROP_INFO, [{"b_key": MOVED_TO}]))
         guard.mark()
         say(f"This machine may send from this ledger.{f' {paused} campaigns paused.' if accept_restored else ''}")
 

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from typing import Annotated
 
 import typer
+from sqlalchemy.engine import URL
 
-from domain.errors import InvalidInput
-from migrations.run import current, head, require_head, upgrade
+from migrations.run import current, head, refuse_newer, require_head, require_ledger, upgrade
 from runner.cli.context import command, naming
 from runner.cli.output import say
-from runner.settings import FILE_NAME, load_settings
+from runner.settings import load_settings
 
 app = typer.Typer(no_args_is_help=True, help="The schema of the database.")
 
@@ -27,6 +27,7 @@ def bring_up(
     Example: sendledger db upgrade --dry-run
     """
     with _database() as url:
+        refuse_newer(url)
         before = current(url)
         if before == head():
             say(f"The schema is {before}: nothing to do.")
@@ -62,12 +63,9 @@ def check() -> None:
 
 
 @contextmanager
-def _database() -> Iterator[str]:
+def _database() -> Iterator[URL]:
     """The URL of the database, which may be of any schema."""
-    settings = load_settings()
-    if not settings.database.exists():
-        mend = "Make it with `sendledger init`."
-        problem = f"there is no ledger at {settings.database}."
-        raise InvalidInput(problem, mend=mend, field="database_url", source=FILE_NAME)
-    with naming(settings.database):
-        yield f"sqlite:///{settings.database}"
+    url = load_settings().url
+    with naming(url):
+        require_ledger(url)
+        yield url

@@ -8,19 +8,21 @@ from typing import Annotated, Any, Literal
 import typer
 
 from domain.calendar import FIRST_YEAR, LAST_YEAR
-from domain.campaign import Campaign
 from domain.errors import CommandRefused, InvalidInput
 from domain.events import Sender
-from domain.gate import earliest
 from domain.leads import LeadState
-from domain.mailbox import Mailbox
-from domain.policies import Send, next_send
+from domain.policies import Send, earliest_send, next_send
 from domain.rules import Rule, Wait
 from projections import queries
-from projections.times import time_text
+from projections.times import text_time
 from runner import campaigns, logs
+from runner.cli import watching
+from runner.cli.completing import CampaignNumber, OnlyCampaign
 from runner.cli.context import LARGEST_NUMBER, command, workplace
-from runner.cli.output import Format, FormatOption, local, print_json, say, show
+from runner.cli.dry_run import DryRun, DryRunLimit, is_dry, show_dry_run
+from runner.cli.output import Format, FormatOption, held_by, local, print_json, say, show
+from runner.cli.panels import SEEING, SENDING
+from runner.cli.reasons import no_lead, shown
 from runner.clock import SimulatedClock
 from runner.daemon import SENDERS, run_real, run_simulated, stopped_by_signals
 from runner.settings import MAX_CADENCE_S
@@ -31,9 +33,9 @@ app = typer.Typer()
 LogFormat = Literal["text", "json"]
 By = Annotated[Sender | None, typer.Option("--by", help="Only this sender's.")]
 Lead = Annotated[int | None, typer.Option("--lead", max=LARGEST_NUMBER, help="Only this lead.")]
-Number = Annotated[int, typer.Argument(max=LARGEST_NUMBER, help="The campaign's number.")]
 Limit = Annotated[int, typer.Option(min=1, max=LARGEST_NUMBER, help="So many rows at most.")]
 
+EVERY = "2s"
 UNITS = {"s": 1, "m": 60, "h": 3600}
 SEND_LOG = (
     "campaign_id",
@@ -75,15 +77,20 @@ def instant(text: str, *, field: str) -> datetime:
     return at.astimezone(UTC)
 
 
-@app.command("run")
+@app.command("run", rich_help_panel=SENDING, short_help="Run both senders until they are stopped.")
 @command
 def run(
     v1_every: Annotated[str | None, typer.Option(help="Cadence of V1, such as 1m.")] = None,
     v2_every: Annotated[str | None, typer.Option(help="Cadence of V2, such as 30s.")] = None,
     until: Annotated[str | None, typer.Option(help="Stop at this instant; required in simulated time.")] = None,
     log_format: Annotated[LogFormat | None, typer.Option(help="text or json.")] = None,
+    dry_run: DryRun = False,
+    limit: DryRunLimit = None,
+    form: FormatOption = Format.TABLE,
 ) -> None:
     """Run both senders until stopped by SIGTERM or Ctrl-C: the mail under way is finished and recorded.
+
+    With --dry-run: list what both would send now, and why the rest would wait. It changes nothing.
 
     Example: sendledger run --v1-every 1m --v2-every 30s
     """
@@ -93,6 +100,9 @@ def run(
         given: dict[Sender, str | None] = {"v1": v1_every, "v2": v2_every}
         cadence |= {sender: duration(text, field=f"--{sender}-every") for sender, text in given.items() if text}
         end = instant(until, field="--until") if until else None
+        if is_dry(dry_run, limit):
+            show_dry_run(place, cadence, limit, form)
+            return
         clock = place.clock
         if isinstance(clock, SimulatedClock) and end is None:
             mend = "Say when it ends: --until 2026-10-06T18:00+02:00."
@@ -100,9 +110,9 @@ def run(
         if not isinstance(clock, SimulatedClock) and end is not None and end <= clock.now():
             raise InvalidInput("has passed already.", mend="Name a later time.", field="--until")
         with place.views() as views:
-            last = queries.last_ticks(views)
+            last, before = queries.last_ticks(views), queries.cadences(views)
         with place.runner() as runner, stopped_by_signals(runner):
-            runner.record_missed({s: datetime.fromisoformat(at) for s, at in last.items() if s in SENDERS}, cadence)
+            runner.record_missed({s: (text_time(last[s]), before.get(s, cadence[s])) for s in SENDERS if s in last})
             if isinstance(clock, SimulatedClock) and end is not None:
                 run_simulated(runner, clock, cadence, end)
             else:
@@ -110,15 +120,23 @@ def run(
         say(f"Stopped at {clock.now():%Y-%m-%d %H:%M:%S} UTC.")
 
 
-@app.command("tick")
+@app.command("tick", rich_help_panel=SENDING, short_help="One tick of one sender, and what it did.")
 @command
-def tick(sender: Annotated[Sender, typer.Argument(help="v1 or v2.")], form: FormatOption = Format.TABLE) -> None:
-    """One tick of one sender, and what it did.
+def tick(
+    sender: Annotated[Sender, typer.Argument(help="v1 or v2.")],
+    dry_run: DryRun = False,
+    limit: DryRunLimit = None,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """One tick of one sender, and what it did; with --dry-run, what it would do now, and why the rest would wait.
 
-    Example: sendledger tick v2
+    Example: sendledger tick v2 --dry-run
     """
     with workplace() as place:
         logs.configure(place.settings.log_format)
+        if is_dry(dry_run, limit):
+            show_dry_run(place, {sender: place.settings.cadence[sender]}, limit, form)
+            return
         with place.runner() as runner:
             done = runner.tick(sender)
             if done is not None:
@@ -136,21 +154,33 @@ def tick(sender: Annotated[Sender, typer.Argument(help="v1 or v2.")], form: Form
         show([told], tuple(told), form)
 
 
-@app.command("status")
+@app.command("status", rich_help_panel=SEEING, short_help="Every campaign, and why its next mail does not leave now.")
 @command
-def status(form: FormatOption = Format.TABLE) -> None:
-    """Every campaign: where its leads are, and why its next mail does not leave now.
+def status(
+    watch: Annotated[bool, typer.Option("--watch", help="Look again and again, until Ctrl-C.")] = False,
+    every: Annotated[str | None, typer.Option(help=f"How often to look, such as {EVERY}; with --watch.")] = None,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Every campaign: where its leads are, and why its next mail does not leave now. --watch shows mailboxes, the next
+    mails and the last ticks too; where nobody can watch, as in a pipe, it shows them once.
 
-    Example: sendledger status --format json
+    Example: sendledger status --watch --every 5s
     """
+    if not watch and every is not None:
+        raise InvalidInput("goes with --watch only.", mend="Add --watch, or leave it out.", field="--every")
+    if watch:
+        if form is not Format.TABLE:
+            raise InvalidInput("--watch is for people.", mend="Leave one of them out.", field="--format")
+        watching.watch(duration(every or EVERY, field="--every"))
+        return
     with workplace() as place, place.views() as views:
         rows = [{**row, **_next(place, row["id"], form)} for row in queries.campaigns(views)]
         show(rows, STATUS, form, empty="No campaigns yet: sendledger campaign create FILE")
 
 
-@app.command("queue")
+@app.command("queue", rich_help_panel=SEEING, short_help="Who waits in a campaign, is being mailed, or is in doubt.")
 @command
-def queue(number: Number, limit: Limit = 50, form: FormatOption = Format.TABLE) -> None:
+def queue(number: CampaignNumber, limit: Limit = 50, form: FormatOption = Format.TABLE) -> None:
     """The leads of a campaign that wait, are being mailed, or are in doubt.
 
     Example: sendledger queue 4 --limit 100
@@ -166,10 +196,10 @@ def queue(number: Number, limit: Limit = 50, form: FormatOption = Format.TABLE) 
             say(f"… {waiting - len(rows):,} more; --limit shows them.")
 
 
-@app.command("sendlog")
+@app.command("sendlog", rich_help_panel=SEEING, short_help="Every attempt, newest first.")
 @command
 def sendlog(
-    number: Annotated[int | None, typer.Argument(max=LARGEST_NUMBER, help="Only this campaign.")] = None,
+    number: OnlyCampaign = None,
     by: By = None,
     lead: Lead = None,
     limit: Limit = 50,
@@ -183,7 +213,7 @@ def sendlog(
         if number is not None:
             campaigns.existing(queries.campaign(views, number), number)
             if lead is not None and queries.lead(views, number, lead) is None:
-                raise _no_lead(number, lead)
+                raise no_lead(number, lead)
         rows = [dict(row) for row in queries.send_log(views, campaign=number, sender=by, lead=lead, limit=limit)]
         if form is Format.TABLE:
             zones = {row["id"]: row["zone"] for row in queries.campaigns(views)}
@@ -194,9 +224,9 @@ def sendlog(
         show(rows, SEND_LOG, form, empty="Nothing was tried yet.")
 
 
-@app.command("why")
+@app.command("why", rich_help_panel=SEEING, short_help="Why does the next mail not leave now, and when can it?")
 @command
-def why(number: Number, lead: Lead = None, form: FormatOption = Format.TABLE) -> None:
+def why(number: CampaignNumber, lead: Lead = None, form: FormatOption = Format.TABLE) -> None:
     """Why does the next mail of this campaign, or of one lead, not leave now, and when can it at the earliest?
 
     Example: sendledger why 4 --lead 17
@@ -219,16 +249,9 @@ def _next(place: Workplace, number: int, form: Format) -> dict[str, Any]:
         decision = next_send(campaign, mailbox, campaign.owner, now)
         if isinstance(decision, Send):
             return {"next_mail": "now", "why": "due", "lead": decision.lead_id}
-        at = _earliest_send(campaign, mailbox, decision, now)
+        at = earliest_send(campaign, mailbox, decision, now)
         zone = campaign.schedule.zone
-        return {"next_mail": _shown(at, zone, form), "why": _told(decision, zone), "lead": None}
-
-
-def _earliest_send(campaign: Campaign, mailbox: Mailbox, wait: Wait, now: datetime) -> datetime | None:
-    """When all rules allow a mail: the rule's own end, and from there the first instant the gate is open."""
-    if wait.until is None:
-        return None
-    return earliest(campaign, mailbox, max(wait.until, now))
+        return {"next_mail": shown(at, zone, form), "why": held_by(decision, zone), "lead": None}
 
 
 def _why_lead(place: Workplace, number: int, lead: int, form: Format) -> dict[str, Any]:
@@ -236,7 +259,7 @@ def _why_lead(place: Workplace, number: int, lead: int, form: Format) -> dict[st
     with place.ledger.campaign_and_mailbox(number) as (campaign, mailbox):
         position = campaign.numbers.position(lead)
         if position is None:
-            raise _no_lead(number, lead)
+            raise no_lead(number, lead)
         state = campaign.roll.state(position)
         retry = campaign.retry_of.get(position)
         zone = campaign.schedule.zone
@@ -244,26 +267,9 @@ def _why_lead(place: Workplace, number: int, lead: int, form: Format) -> dict[st
             told = {"next_mail": None, "why": f"it is {state.label}"}
         elif retry is not None and retry.due_at > place.now():
             wait = Wait(Rule.BACK_OFF, retry.due_at)
-            at = _earliest_send(campaign, mailbox, wait, place.now())
-            told = {"next_mail": _shown(at, zone, form), "why": _told(wait, zone)}
+            at = earliest_send(campaign, mailbox, wait, place.now())
+            told = {"next_mail": shown(at, zone, form), "why": held_by(wait, zone)}
         elif told["lead"] not in (None, lead):
             told["why"] = f"waits its turn; lead {told['lead']} is next"
         told["lead"] = lead
     return told
-
-
-def _told(wait: Wait, zone: str) -> str:
-    note = f" ({wait.note})" if wait.note else ""
-    until = f", until {local(wait.until, zone)}" if wait.until else ""
-    return f"{wait.rule}{note}{until}"
-
-
-def _shown(at: datetime | None, zone: str, form: Format) -> str | None:
-    """A time for people in the campaign's zone, for programs in UTC as everywhere else."""
-    if form is Format.TABLE:
-        return local(at, zone)
-    return time_text(at) if at else None
-
-
-def _no_lead(number: int, lead: int) -> CommandRefused:
-    return CommandRefused(f"campaign {number} has no lead {lead}.")

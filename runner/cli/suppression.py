@@ -28,8 +28,26 @@ def add(addresses: Addresses, reason: Reason = DEFAULT_REASON) -> None:
     Example: sendledger suppress add anna@example.com --reason "unsubscribed by phone"
     """
     with workplace() as place:
-        secret = place.settings.secret()
+        secret = place.secret()
         report = suppression.suppress(place.ledger, secret, addresses, reason=reason, actor=actor(), now=place.now)
+    _tell(report)
+
+
+@app.command("token")
+@command
+def token(
+    tokens: Annotated[list[str], typer.Argument(metavar="TOKEN...", help="From unsubscribe links or mails.")],
+    reason: Reason = "unsubscribed by link",
+) -> None:
+    """Suppress those who unsubscribed, by the token in their link or in the subject of their mail.
+
+    All of them or, where one token is none, nobody.
+
+    Example: sendledger suppress token aaaaabaaaaaaaaajw4crmtrpkz7dxaxn2ybrwcxp
+    """
+    with workplace() as place:
+        secret = place.secret()
+        report = suppression.suppress_tokens(place.ledger, secret, tokens, reason=reason, actor=actor(), now=place.now)
     _tell(report)
 
 
@@ -47,7 +65,7 @@ def import_(
     with workplace() as place:
         report = suppression.import_suppressions(
             place.ledger,
-            place.settings.secret(),
+            place.secret(),
             file,
             reason=reason,
             actor=actor(),
@@ -65,7 +83,7 @@ def remove(addresses: Addresses) -> None:
     Example: sendledger suppress remove anna@example.com
     """
     with workplace() as place:
-        count = suppression.unsuppress(place.ledger, place.settings.secret(), addresses)
+        count = suppression.unsuppress(place.ledger, place.secret(), addresses)
     say(f"{count} of {len(addresses)} taken off the list.")
 
 

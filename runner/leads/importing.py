@@ -231,6 +231,7 @@ class _Batch:
             "position": event.position,
             "address": lead.address,
             "address_key": lead.key,
+            "address_hmac": lead.suppression,
             "salt": lead.salt,
             "fields": lead.json,
             "revision": 0,

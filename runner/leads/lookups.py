@@ -11,10 +11,9 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Engine, RowMapping, select
-from sqlalchemy.engine import URL
 
 from projections.database import engine_for, reading
-from projections.kept import contacts, contacts_by_address, in_lists, suppressed_among
+from projections.kept import contact, contacts, contacts_by_address, in_lists, suppressed_among
 from runner.store.ledger import Ledger
 
 
@@ -28,6 +27,11 @@ class Lookups:
         """The contacts that a campaign has with these addresses, by casefolded address."""
         with reading(self._engine) as connection:
             return contacts_by_address(connection, campaign, keys)
+
+    def contact(self, campaign: int, lead_id: int) -> RowMapping | None:
+        """Who this lead is; None when there is none, or it was erased."""
+        with reading(self._engine) as connection:
+            return contact(connection, campaign, lead_id)
 
     def suppressed(self, hmacs: Collection[str]) -> set[str]:
         """Which of these must never be mailed."""
@@ -48,7 +52,7 @@ class Lookups:
 @contextmanager
 def lookups(ledger: Ledger) -> Iterator[Lookups]:
     """Look-ups in this ledger's database."""
-    engine = engine_for(URL.create("sqlite", database=str(ledger.path)))
+    engine = engine_for(ledger.url)
     try:
         yield Lookups(engine)
     finally:

@@ -17,6 +17,7 @@ from typing import NamedTuple, TextIO
 from domain.errors import InvalidInput
 from runner.leads.addresses import EMAIL, canonical
 from runner.mail.sanitise import check_field_name, check_merge_fields, printable
+from runner.mail.unsubscribe import MERGE_FIELD
 
 PRIORITY = "priority"
 DEFAULT_PRIORITY = 999
@@ -108,6 +109,9 @@ def lead_columns(header: Sequence[str], source: str, row: int) -> LeadColumns:
     priority = next((at for at, name in enumerate(names) if name.casefold() == PRIORITY), None)
     fields = tuple((at, name) for at, name in enumerate(names) if at not in (email, priority))
     for at, name in fields:
+        if name == MERGE_FIELD:
+            mend = "Rename the column; the page is set in the campaign file, table [unsubscribe]."
+            raise InvalidInput("Sendledger fills this field itself.", mend=mend, field=name, row=row, source=source)
         try:
             check_field_name(name)
         except InvalidInput as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from binascii import b2a_base64, b2a_qp
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
@@ -48,6 +48,7 @@ _RESERVED_HEADERS = frozenset(
         "received",
     }
 )
+_NONE: Mapping[str, str] = MappingProxyType({})
 _RESERVED_PREFIXES = ("content-", "resent-")
 # No encoded part can hold it: quoted-printable never writes `=_`, base64 never `_`. It is the same in every mail, for
 # the standard library compiles an expression for each boundary it meets: reading a new one back costs 0.15 ms more.
@@ -75,11 +76,14 @@ class Intended:
 
 
 class MessageLayout:
-    """What is the same in the messages to all leads. Raises `InvalidInput` for an unusable header."""
+    """What is the same in the messages to all leads. Raises `InvalidInput` for an unusable header.
+
+    `headers` stand in every message; `build` takes those of one mail.
+    """
 
     __slots__ = ("_author", "_extra", "_from", "_has_html", "_rest")
 
-    def __init__(self, author: Author, *, html: bool, headers: Mapping[str, str] = MappingProxyType({})) -> None:
+    def __init__(self, author: Author, *, html: bool, headers: Mapping[str, str] = _NONE) -> None:
         _check_author(author)
         _check_extra_headers(headers)
         self._author = author
@@ -89,12 +93,15 @@ class MessageLayout:
         extra = [fold_at_spaces(name, value) for name, value in self._extra]
         self._rest = "\r\n".join(["MIME-Version: 1.0", *extra])
 
-    def build(self, *, to: str, rendered: Rendered, message_id: str, date: datetime) -> bytes:
+    def build(
+        self, *, to: str, rendered: Rendered, message_id: str, date: datetime, headers: Mapping[str, str] = _NONE
+    ) -> bytes:
         """Return the message with CRLF line ends: ASCII only, unless `to` is not (see `needs_smtputf8`).
 
         Raises `MessageBroken` for an input that could not stand in a message.
         """
-        self._check(to, rendered, message_id, date)
+        self._check(to, rendered, message_id, date, headers)
+        own = "".join(f"{fold_at_spaces(name, value)}\r\n" for name, value in headers.items())
         head = (
             f"{self._from}\r\n"
             f"To: {to}\r\n"
@@ -102,17 +109,21 @@ class MessageLayout:
             f"Date: {format_datetime(date)}\r\n"
             f"Message-ID: {message_id}\r\n"
             f"{self._rest}\r\n"
+            f"{own}"
         ).encode()
         if rendered.html is None:
             return head + _text_part("plain", rendered.text)
         return head + _alternatives(rendered.text, rendered.html)
 
-    def intended(self, *, to: str, rendered: Rendered, message_id: str, date: datetime) -> Intended:
+    def intended(
+        self, *, to: str, rendered: Rendered, message_id: str, date: datetime, headers: Mapping[str, str] = _NONE
+    ) -> Intended:
         """Return what `build` with the same arguments must have written, for `verify_message`."""
         return Intended(
             headers=(
                 ("MIME-Version", "1.0"),
                 *self._extra,
+                *headers.items(),
                 ("To", to),
                 ("Subject", rendered.subject),
                 ("Message-ID", message_id),
@@ -123,7 +134,7 @@ class MessageLayout:
             html=rendered.html,
         )
 
-    def _check(self, to: str, rendered: Rendered, message_id: str, date: datetime) -> None:
+    def _check(self, to: str, rendered: Rendered, message_id: str, date: datetime, headers: Mapping[str, str]) -> None:
         if not is_plain_address(to):
             raise MessageBroken("To", "the address is not a plain name@domain. Mend this lead's data.")
         if not _MESSAGE_ID.fullmatch(message_id):
@@ -132,6 +143,10 @@ class MessageLayout:
             raise MessageBroken("Date", "it has no time zone.")
         if (rendered.html is not None) != self._has_html:
             raise MessageBroken("body", "the layout and the content disagree on whether there is an HTML part.")
+        try:
+            _check_extra_headers(headers, besides=[name for name, _ in self._extra])
+        except InvalidInput as error:
+            raise MessageBroken(error.field or "headers", error.problem) from None
         _check_rendered(rendered)
 
 
@@ -205,8 +220,10 @@ def _check_author(author: Author) -> None:
         raise InvalidInput("the sender's address cannot stand in a header.", mend=mend, field="from address")
 
 
-def _check_extra_headers(headers: Mapping[str, str]) -> None:
-    seen = set(_RESERVED_HEADERS)
+def _check_extra_headers(headers: Mapping[str, str], besides: Iterable[str] = ()) -> None:
+    if not headers:
+        return
+    seen = {*_RESERVED_HEADERS, *(name.lower() for name in besides)}
     for name, value in headers.items():
         lowered = name.lower()
         if not _HEADER_NAME.fullmatch(name):

@@ -5,26 +5,34 @@ fields, conditions, and a short list of filters that make nothing long. That is 
 node runs at most once, there are at most `MAX_FILTERS` filters, each linear in its one field of at most
 `MAX_VALUE_CHARACTERS`, and output is counted while it streams. The worst that fits takes about a second.
 A time limit would need a second process and depend on the machine. Jinja's sandbox stands behind all this.
+
+Two filters differ from Jinja's: `default` also replaces a blank value, for an empty cell is how a lead file says that
+there is none; and what `truncate(20)` returns is never longer than 20.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, UndefinedError, meta, nodes
-from jinja2.filters import FILTERS, do_replace
+from jinja2.filters import FILTERS, do_default, do_replace
 from jinja2.nodes import EvalContext
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.tests import TESTS
-from jinja2.utils import missing, pass_eval_context
+from jinja2.utils import missing, pass_context, pass_eval_context
+from markupsafe import Markup
 
 from domain.errors import InvalidInput
 from runner.mail.errors import RenderFailed
+from runner.mail.plain_text import MARK_ENDS, MARK_OPENS, plain_text
 from runner.mail.sanitise import body_problem, check_field_name, line_problem
+from runner.mail.unsubscribe import MERGE_FIELD, NO_UNSUBSCRIBE, Unsubscribe
 
 MAX_TEMPLATE_CHARACTERS = 256 * 1024
 MAX_RENDERED_CHARACTERS = 1024 * 1024
@@ -42,11 +50,32 @@ TEST_NAMES = ("defined", "undefined", "none", "eq", "equalto", "ne", "in", "lowe
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The three templates of a campaign's mail, as they were written."""
+    """The templates of a campaign's mail, as they were written, and how to unsubscribe from it.
+
+    Without `text` the text part is derived from the HTML.
+    """
 
     subject: str
-    text: str
+    text: str | None
     html: str | None = None
+    unsubscribe: Unsubscribe = NO_UNSUBSCRIBE
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        """The content in a row of the kept table."""
+        unsubscribe = Unsubscribe(row["unsubscribe_mailto"], row["unsubscribe_url"])
+        return cls(row["subject"], row["text"], row["html"], unsubscribe)
+
+    @property
+    def row(self) -> dict[str, str | None]:
+        """As a row of the kept table holds it."""
+        return {
+            "subject": self.subject,
+            "text": self.text,
+            "html": self.html,
+            "unsubscribe_mailto": self.unsubscribe.mailto,
+            "unsubscribe_url": self.unsubscribe.url,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +90,21 @@ class Rendered:
 class CompiledContent:
     """Content ready to be filled. `fields` names every merge field that a template mentions."""
 
-    __slots__ = ("_html", "_subject", "_text", "fields")
+    __slots__ = ("_html", "_subject", "_text", "fields", "unsubscribe")
 
-    def __init__(self, subject: _Part, text: _Part, html: _Part | None) -> None:
+    def __init__(
+        self, subject: _Part, text: _Part | _DerivedText, html: _Part | None, unsubscribe: Unsubscribe
+    ) -> None:
         self._subject = subject
         self._text = text
         self._html = html
+        self.unsubscribe = unsubscribe
         self.fields: frozenset[str] = subject.fields | text.fields | (html.fields if html else frozenset())
+
+    @property
+    def has_html(self) -> bool:
+        """Has a mail an HTML part beside its text?"""
+        return self._html is not None
 
     def render(self, fields: Mapping[str, str]) -> Rendered:
         """Fill the templates with one lead's fields, or raise `RenderFailed`. Unused fields do not matter."""
@@ -80,11 +117,18 @@ class CompiledContent:
 
 def compile_content(content: Content) -> CompiledContent:
     """Compile all parts, or raise `InvalidInput` with the part, the line and how to mend it."""
-    return CompiledContent(
-        subject=_Part("subject", _checked_subject_source(content.subject)),
-        text=_Part("text", content.text),
-        html=None if content.html is None else _Part("html", content.html),
-    )
+    if content.text is None and content.html is None:
+        raise InvalidInput("is missing.", mend="Write text or html, or both.", field="text")
+    html = None if content.html is None else _Part("html", content.html)
+    text = _DerivedText(content.html or "") if content.text is None else _Part("text", content.text)
+    subject = _Part("subject", _checked_subject_source(content.subject))
+    for name, part in (("subject", subject), ("text", text), ("html", html)):
+        if part is not None and MERGE_FIELD in part.fields and content.unsubscribe.url is None:
+            mend = 'Add url = "https://…/{token}" to the table [unsubscribe] of the campaign file.'
+            field = "html" if part is text and content.text is None else name
+            problem = f"{{{{ {MERGE_FIELD} }}}} is used, but the campaign has no page to unsubscribe."
+            raise InvalidInput(problem, mend=mend, field=field)
+    return CompiledContent(subject, text, html, content.unsubscribe)
 
 
 class _Part:
@@ -92,18 +136,19 @@ class _Part:
 
     __slots__ = ("_name", "_template", "fields")
 
-    def __init__(self, name: str, source: str) -> None:
+    def __init__(self, name: str, source: str, environment: ImmutableSandboxedEnvironment | None = None) -> None:
         self._name = name
-        environment = _HTML if name == "html" else _PLAIN
+        environment = environment or (_HTML if name == "html" else _PLAIN)
         tree = _parse(environment, name, source)
         self.fields = frozenset(meta.find_undeclared_variables(tree))
         self._template: Template = environment.from_string(tree)
 
-    def fill(self, fields: Mapping[str, str]) -> str:
+    def fill(self, fields: Mapping[str, str], marks: dict[str, str] | None = None) -> str:
+        """The template with these fields; or with marks in their place, noted in `marks` by value."""
         given = {name: value for name, value in fields.items() if name in self.fields}
         self._check_values(given)
         try:
-            return "".join(self._stream(given))
+            return "".join(self._stream(given if marks is None else {**given, _MARKS: marks}))
         except UndefinedError as error:
             raise self._missing(error.message or None) from None
         except _GrowingReplacement:
@@ -119,7 +164,7 @@ class _Part:
             if problem:
                 raise RenderFailed(self._name, f"{problem} Mend this lead's data.", field=name)
 
-    def _stream(self, given: Mapping[str, str]) -> Iterator[str]:
+    def _stream(self, given: Mapping[str, Any]) -> Iterator[str]:
         size = 0
         for piece in self._template.generate(given):
             size += len(piece)
@@ -132,6 +177,30 @@ class _Part:
             return RenderFailed(self._name, "an expression asks for a piece that the value does not have.")
         mend = f"Add the column, or write {{{{ {field} | default('…') }}}}."
         return RenderFailed(self._name, f"this lead has no such field. {mend}", field=field)
+
+
+class _DerivedText:
+    """The text part of content without a text of its own (see `runner.mail.plain_text`)."""
+
+    __slots__ = ("_html", "fields")
+
+    def __init__(self, html: str) -> None:
+        if MARK_OPENS in html:
+            problem = f"it holds U+{ord(MARK_OPENS):04X}, which is no character."
+            raise InvalidInput(problem, mend="Remove it.", field="html")
+        self._html = _Part("html", html, _MARKED)
+        self.fields = self._html.fields
+
+    def fill(self, fields: Mapping[str, str]) -> str:
+        marks: dict[str, str] = {}
+        text = plain_text(self._html.fill(fields, marks))
+        if not text.strip():
+            raise RenderFailed("text", "the HTML says nothing that a text could hold. Write text or text_file.")
+        values = {mark: value for value, mark in marks.items()}
+        text = _MARK.sub(lambda found: values.get(found[0], ""), text)
+        if len(text) > MAX_RENDERED_CHARACTERS:
+            raise RenderFailed("text", f"it is longer than {MAX_RENDERED_CHARACTERS:,} characters. Shorten the HTML.")
+        return text
 
 
 class _MissingField(StrictUndefined):
@@ -157,18 +226,41 @@ def _replace(context: EvalContext, text: str, old: str, new: str) -> str:
     return do_replace(context, text, old, new)
 
 
-def _environment(*, escape: bool) -> ImmutableSandboxedEnvironment:
+def _default(value: Any, fallback: Any = "", blank: bool = True) -> Any:
+    """Jinja's `default`, which replaces a blank text too unless told otherwise."""
+    return fallback if blank and isinstance(value, str) and not value.strip() else do_default(value, fallback)
+
+
+@pass_context
+def _marked(context: Context, value: Any) -> Markup:
+    """A mark in place of a value that is written out; one value has one mark."""
+    marks: dict[str, str] = context.resolve_or_missing(_MARKS)
+    text = value.unescape() if isinstance(value, Markup) else str(value)
+    return Markup(marks.setdefault(text, f"{MARK_OPENS}{len(marks)}{MARK_ENDS}"))  # noqa: S704 - made here
+
+
+def _environment(*, escape: bool, finalize: Any = None) -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
-        undefined=_MissingField, autoescape=escape, loader=None, keep_trailing_newline=True, cache_size=0
+        undefined=_MissingField,
+        autoescape=escape,
+        finalize=finalize,
+        loader=None,
+        keep_trailing_newline=True,
+        cache_size=0,
     )
     environment.globals.clear()
-    environment.filters = {name: FILTERS[name] for name in FILTER_NAMES} | {"replace": _replace}
+    environment.policies["truncate.leeway"] = 0
+    ours = {"replace": _replace, "default": _default, "d": _default}
+    environment.filters = {name: FILTERS[name] for name in FILTER_NAMES} | ours
     environment.tests = {name: TESTS[name] for name in TEST_NAMES}
     return environment
 
 
 _PLAIN = _environment(escape=False)
 _HTML = _environment(escape=True)
+_MARKED = _environment(escape=True, finalize=_marked)
+_MARKS = "marks by value"  # no name of a field: it is not one word
+_MARK = re.compile(f"{MARK_OPENS}[0-9]+{MARK_ENDS}")
 
 _REFUSED = MappingProxyType(
     {

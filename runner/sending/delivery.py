@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import structlog
 from eventsourcing.persistence import PersistenceError
@@ -21,14 +22,14 @@ from domain.commands import Failure
 from domain.events import Event, Sender
 from domain.gate import LockRequest, lock
 from domain.mailbox import Mailbox
-from domain.policies import Send, next_send
+from domain.policies import next_send, sends_at_once
 from domain.replies import NO_REPLY, Phase, Verdict, is_quota, judge, mailbox_measure
 from domain.rules import LONGEST_HOLD, LockRefused, Rule, Wait
 from projections.kept import KEEP_MAIL
 from runner.clock import Clock
 from runner.mail.errors import MessageBroken, RenderFailed
 from runner.sending.journal import Outcome
-from runner.sending.preparing import ContactMissing, Prepared, Preparer
+from runner.sending.preparing import ContactMissing, Order, Prepared, Preparer, Suppressed
 from runner.sending.recording import Recording, keep_reply
 from runner.smtp.errors import DefiniteFailure, InDoubt, ServerUnavailable
 from runner.smtp.reply import Reply
@@ -40,6 +41,9 @@ TOKEN_BYTES = 12
 LOST_BODIES_A_LEAD = 2
 """So often a connection may be lost under one lead's body before that is taken for the mail's fault, not the
 mailbox's: a filter that hangs up on one mail must not hold up all others for ever."""
+
+CLOCKS_DIFFER = timedelta(seconds=5)
+"""So much a clock that is corrected by the network may run apart from a steady one without having been set."""
 
 RUNNER = "runner"
 LOCK_PHASE = "lock"
@@ -54,7 +58,7 @@ OpenSession = Callable[[str], SmtpSession]
 class Done:
     """One mail was tried: what became of it."""
 
-    kind: str  # "sent", "failed" or "in doubt"
+    kind: str  # "sent", "failed", "skipped" or "in doubt"
 
 
 Step = Done | Wait
@@ -70,26 +74,52 @@ class Delivery:
         self._recording = recording
         self._preparer = Preparer(ledger)
         self._lost_bodies: Counter[tuple[int, int]] = Counter()
+        self._under_way: dict[int, set[int]] = {}
+        self._locked_at: dict[int, timedelta] = {}
+
+    def sends_at_once(self, number: int, sender: Sender) -> bool:
+        """May several connections work on this campaign at a time?"""
+        with self._ledger.campaign(number) as campaign:
+            return sends_at_once(campaign, sender)
 
     def step(self, number: int, sender: Sender, open_session: OpenSession) -> Step:
         """The next mail of this campaign, if the sender's policy has one now; else why not yet."""
-        now = self._clock.now()
+        under_way = self._under_way.setdefault(number, set())
         with self._ledger.campaign_and_mailbox(number) as (campaign, mailbox):
-            send = next_send(campaign, mailbox, sender, now)
+            now = self._clock.now()  # not before: another mail may have been locked while this one waited for its turn
+            send = next_send(campaign, mailbox, sender, now, under_way)
             if isinstance(send, Wait):
                 return send
-            epoch, mailbox_name = campaign.epoch, campaign.mailbox
-            rendered = (campaign.content_version, campaign.revision(send.position))
-            attempt = _Attempt(number, sender, epoch, mailbox_name, send, *rendered)
-            try:
-                prepared = self._preparer.prepare(campaign, mailbox, send, now)
-            except (RenderFailed, MessageBroken, ContactMissing) as error:
-                log.warning("mail cannot be made", campaign=number, lead=send.lead_id, problem=type(error).__name__)
-                return self._fail(attempt, Failure(Phase.LOCAL, permanent=True))
+            if (wait := self._paces(number, campaign.limits.least_gap, now)) is not None:
+                return wait
+            order = Order.of(campaign, mailbox, send, now)
+            attempt = _Attempt(number, sender, campaign.epoch, order)
+            under_way.add(send.position)
         try:
-            session = open_session(mailbox_name)
+            return self._try(attempt, open_session)
+        finally:
+            under_way.discard(send.position)
+
+    def _paces(self, number: int, gap: timedelta, now: datetime) -> Wait | None:
+        """Where the wall clock was set back, the recorded time of the last mail says nothing; this process knows."""
+        locked_at = self._locked_at.get(number)
+        left = gap - (self._clock.steady() - locked_at) if locked_at is not None else timedelta()
+        return Wait(Rule.DELAY, now + left) if left > CLOCKS_DIFFER else None
+
+    def _try(self, attempt: _Attempt, open_session: OpenSession) -> Step:
+        order = attempt.order
+        try:
+            prepared = self._preparer.prepare(order)
+        except Suppressed:
+            return self._skip(order)
+        except (RenderFailed, MessageBroken, ContactMissing) as error:
+            kind = type(error).__name__
+            log.warning("mail cannot be made", campaign=order.campaign, lead=order.lead_id, problem=kind)
+            return self._fail(attempt, Failure(Phase.LOCAL, permanent=True))
+        try:
+            session = open_session(order.mailbox)
         except ServerUnavailable as trouble:
-            return self.blame_mailbox(mailbox_name, trouble.phase, trouble.code, trouble.enhanced)
+            return self.blame_mailbox(order.mailbox, trouble.phase, trouble.code, trouble.enhanced)
         try:
             session.hold(prepared.envelope, prepared.message)
         except DefiniteFailure as failure:
@@ -114,7 +144,7 @@ class Delivery:
 
     def _failed_before_lock(self, attempt: _Attempt, failure: DefiniteFailure) -> Step:
         if failure.verdict is Verdict.MAILBOX_FAULT and not self._is_this_mail(attempt, failure):
-            return self.blame_mailbox(attempt.mailbox, failure.phase, failure.code, failure.enhanced)
+            return self.blame_mailbox(attempt.order.mailbox, failure.phase, failure.code, failure.enhanced)
         permanent = failure.verdict is Verdict.PERMANENT
         code = None if failure.code == NO_REPLY else failure.code
         return self._fail(attempt, Failure(failure.phase, permanent, code, failure.enhanced), failure.text)
@@ -122,7 +152,7 @@ class Delivery:
     def _is_this_mail(self, attempt: _Attempt, failure: DefiniteFailure) -> bool:
         if (failure.phase, failure.code) != (Phase.DATA, NO_REPLY):
             return False
-        lead = (attempt.campaign, attempt.send.position)
+        lead = (attempt.campaign, attempt.order.position)
         self._lost_bodies[lead] += 1
         return self._lost_bodies[lead] > LOST_BODIES_A_LEAD
 
@@ -133,14 +163,14 @@ class Delivery:
                 attempt.campaign,
                 lambda campaign: commands.fail_before_lock(
                     campaign,
-                    attempt.send.position,
+                    attempt.order.position,
                     failure,
                     sender=attempt.sender,
                     epoch=attempt.epoch,
                     runner=self._runner,
-                    mailbox=attempt.mailbox,
-                    content_version=attempt.content_version,
-                    revision=attempt.revision,
+                    mailbox=attempt.order.mailbox,
+                    content_version=attempt.order.content_version,
+                    revision=attempt.order.revision,
                     now=self._clock.now(),
                 ),
                 keep_reply(reply),
@@ -148,6 +178,15 @@ class Delivery:
         except LockRefused as refused:
             return refused.wait
         return Done("failed")
+
+    def _skip(self, order: Order) -> Done:
+        """Suppressing skips whoever waits; this one waits again since, after a failure or by a person's word."""
+        self._ledger.on_campaign(
+            order.campaign,
+            lambda campaign: commands.skip(campaign, [order.position], "suppressed", now=self._clock.now()),
+        )
+        log.warning("mail skipped: suppressed", campaign=order.campaign, lead=order.lead_id)
+        return Done("skipped")
 
     def _lock_and_send(self, attempt: _Attempt, prepared: Prepared, session: SmtpSession) -> Step:
         token = secrets.token_hex(TOKEN_BYTES)
@@ -171,16 +210,16 @@ class Delivery:
     def _lock(self, attempt: _Attempt, prepared: Prepared, token: str) -> None:
         def decide(campaign: Campaign, mailbox: Mailbox) -> list[Event]:
             request = LockRequest(
-                attempt.send.position,
+                attempt.order.position,
                 attempt.sender,
                 attempt.epoch,
                 self._runner,
                 token,
-                attempt.send.due_at,
-                attempt.mailbox,
+                attempt.order.due_at,
+                attempt.order.mailbox,
                 prepared.message_id,
                 prepared.date,
-                attempt.content_version,
+                attempt.order.content_version,
                 prepared.revision,
                 prepared.commitment,
                 prepared.digest,
@@ -188,10 +227,11 @@ class Delivery:
             return lock(campaign, mailbox, request, self._clock.now())
 
         def keep(_events: object) -> list[Kept]:
-            row = {"campaign_id": attempt.campaign, "lead_id": attempt.send.lead_id}
+            row = {"campaign_id": attempt.campaign, "lead_id": attempt.order.lead_id}
             return [(KEEP_MAIL, [{"token": token, "message": prepared.compressed, **row}])]
 
-        self._ledger.on_both(attempt.campaign, attempt.mailbox, decide, keep)
+        self._ledger.on_both(attempt.campaign, attempt.order.mailbox, decide, keep)
+        self._locked_at[attempt.campaign] = self._clock.steady()
 
     def _stands(self, number: int, token: str) -> bool:
         """After an append whose answer was lost: does our lock stand, with nothing after it?"""
@@ -213,7 +253,7 @@ class Delivery:
             outcome, words = self._answered(attempt, token, reply), reply.text
         self._recording.record(outcome, words)
         if outcome.kind == "failed" and is_quota(outcome.enhanced):
-            self.blame_mailbox(attempt.mailbox, Phase.DOT, outcome.code or NO_REPLY, outcome.enhanced)
+            self.blame_mailbox(attempt.order.mailbox, Phase.DOT, outcome.code or NO_REPLY, outcome.enhanced)
         return Done(outcome.kind)
 
     def _answered(self, attempt: _Attempt, token: str, reply: Reply) -> Outcome:
@@ -246,7 +286,4 @@ class _Attempt:
     campaign: int
     sender: Sender
     epoch: int
-    mailbox: str
-    send: Send
-    content_version: int
-    revision: int
+    order: Order

@@ -54,12 +54,12 @@ class Diary:
         self._idle[sender] = (count + 1, first, at)
 
     def end_idle_run(self, sender: Sender) -> None:
-        """Write the idle run down, if there is one."""
-        count, first, last = self._idle.pop(sender, (0, None, None))
-        if first is not None and last is not None:
-            self._append(
-                self._stream(sender, last), TicksIdle, sender=sender, count=count, first_at=first, last_at=last
-            )
+        """Write the idle run down, if there is one; it is forgotten only when it is stored."""
+        if sender not in self._idle:
+            return
+        count, first, last = self._idle[sender]
+        self._append(self._stream(sender, last), TicksIdle, sender=sender, count=count, first_at=first, last_at=last)
+        del self._idle[sender]
 
     def missed(self, sender: Sender, count: int, after: datetime, before: datetime) -> None:
         """Ticks that did not happen because no runner was there."""

@@ -53,10 +53,10 @@ class Guard:
     def check(self) -> None:
         """Raise `LedgerNotKnownHere` or `LedgerRestored` unless the ledger continues what was seen here."""
         position = self._ledger.position()
-        if not position:
-            return
         if not self._path.exists():
-            raise LedgerNotKnownHere
+            if position:
+                raise LedgerNotKnownHere
+            return
         seen = self._read()
         if self._digest(seen["position"]) != seen["digest"]:
             raise LedgerRestored(seen["position"], position)

@@ -13,10 +13,10 @@ from domain import commands
 from domain.campaign import Campaign
 from domain.commands import Failure
 from domain.events import EmailFailed, EmailSent, Event
-from projections.kept import DROP_REPLY, KEEP_REPLY
+from projections.kept import KEEP_REPLY
 from runner.clock import Clock
 from runner.sending.journal import Journal, Outcome, journals
-from runner.sending.liveness import is_gone
+from runner.sending.liveness import Liveness
 from runner.store.ledger import KeepFor, Ledger, campaign_number
 from runner.store.recorder import Kept
 
@@ -63,10 +63,12 @@ class Recording:
 def record_outcome(ledger: Ledger, outcome: Outcome, clock: Clock, reply: str = "") -> list[Event]:
     """One outcome as events; none when the ledger knows it already.
 
-    Decided inside the append lock: the state held here may lack the very lock that is answered, where the answer of
-    its commit was lost, and would say that there is nothing to record.
+    If the state held here lacks the lock that is answered, as where the answer of its commit was lost, it is decided
+    inside the append lock, on all that is stored: else there would seem to be nothing to record.
     """
-    return ledger.on_campaign(outcome.campaign, _decision(outcome, clock), keep_reply(reply), first_in_line=True)
+    with ledger.campaign(outcome.campaign) as campaign:
+        known = outcome.token in campaign.open
+    return ledger.on_campaign(outcome.campaign, _decision(outcome, clock), keep_reply(reply), first_in_line=not known)
 
 
 def keep_reply(text: str) -> KeepFor | None:
@@ -74,26 +76,26 @@ def keep_reply(text: str) -> KeepFor | None:
     return (lambda events: _reply_rows(events, text)) if text else None
 
 
-def replay_journals(ledger: Ledger, folder: Path, clock: Clock) -> int:
+def replay_journals(ledger: Ledger, folder: Path, alive: Liveness, clock: Clock) -> int:
     """Record what runners that are gone had journaled; how many facts were new to the ledger."""
     found = 0
     for runner, outcomes in journals(folder):
-        if is_gone(folder, runner):
+        if alive.is_gone_here(runner):
             found += sum(bool(record_outcome(ledger, outcome, clock)) for outcome in outcomes)
     return found
 
 
-def sweep(ledger: Ledger, number: int, folder: Path, clock: Clock) -> list[Event]:
+def sweep(ledger: Ledger, number: int, alive: Liveness, clock: Clock) -> list[Event]:
     """Put in doubt every lock of this campaign whose runner is gone without an outcome."""
     with ledger.campaign(number) as campaign:
-        runners = {attempt.runner for attempt in campaign.locked()}
-    gone = {runner for runner in runners if is_gone(folder, runner)}
+        locked = list(campaign.locked())
+    gone = {attempt.token for attempt in locked if alive.is_gone(attempt.runner, attempt.locked_at, clock.now())}
     if not gone:
         return []
 
     def decide(campaign: Campaign) -> list[Event]:
         # One at a time: each event's number follows the last, and completion is decided on what came before.
-        attempt = next((a for a in campaign.locked() if a.runner in gone), None)
+        attempt = next((a for a in campaign.locked() if a.token in gone), None)
         if attempt is None:
             return []
         return commands.record_in_doubt(campaign, attempt.token, GONE, now=clock.now())
@@ -140,5 +142,4 @@ def _reply_rows(events: Sequence[Event], text: str) -> list[Kept]:
         for event in events
         if isinstance(event, EmailSent | EmailFailed)
     ]
-    keys = [{f"b_{name}": row[name] for name in ("campaign_id", "lead_id", "attempt")} for row in rows]
-    return [(DROP_REPLY, keys), (KEEP_REPLY, rows)] if rows else []
+    return [(KEEP_REPLY, rows)] if rows else []

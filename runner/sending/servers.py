@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
 from sqlalchemy import bindparam, select
 
 from domain.errors import InvalidInput
@@ -17,6 +21,8 @@ _IDENTITY = select(mailbox_identities).where(
     mailbox_identities.c.name == bindparam("b_name"), mailbox_identities.c.digest == bindparam("b_digest")
 )
 
+MAILBOXES_KNOWN = 256
+
 
 class Servers:
     """Opens sessions. With `loopback_only` (simulated time) it reaches no server but those on this machine."""
@@ -24,6 +30,7 @@ class Servers:
     def __init__(self, ledger: Ledger, *, loopback_only: bool) -> None:
         self._ledger = ledger
         self._loopback_only = loopback_only
+        self._allowed = lru_cache(maxsize=MAILBOXES_KNOWN)(self._read_connections)
 
     def open(self, mailbox: str) -> SmtpSession:
         """A new session. Raises `ServerUnavailable`; a password that is not there counts as a refused login."""
@@ -33,10 +40,15 @@ class Servers:
             raise ServerUnavailable(Phase.AUTH, 535, cause=Cause.NOT_PRINTABLE) from None
         return SmtpSession.open(server)
 
+    def connections(self, mailbox: str) -> int:
+        """How many dialogues at a time its settings allow."""
+        with self._ledger.mailbox(mailbox) as state:
+            return self._allowed(mailbox, state.identity_digest)
+
     def server(self, mailbox: str) -> SmtpServer:
         """Where the mailbox's mail goes, and how. Raises `InvalidInput` when its password is not there."""
         with self._ledger.mailbox(mailbox) as state:
-            row = self._ledger.fetch(_IDENTITY, b_name=mailbox, b_digest=state.identity_digest)[0]
+            row = self._row(mailbox, state.identity_digest)
         reference = row["password_ref"]
         return SmtpServer(
             host=row["host"],
@@ -47,3 +59,9 @@ class Servers:
             allow_plaintext=bool(row["allow_plaintext"]),
             loopback_only=self._loopback_only,
         )
+
+    def _read_connections(self, mailbox: str, digest: str) -> int:
+        return int(self._row(mailbox, digest)["connections"])
+
+    def _row(self, mailbox: str, digest: str) -> Mapping[str, Any]:
+        return self._ledger.fetch(_IDENTITY, b_name=mailbox, b_digest=digest)[0]

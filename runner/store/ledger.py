@@ -1,14 +1,15 @@
 """The ledger: decide on a state, append the events, then evolve the state. Nothing else changes one.
 
 States are held, never copied: a refused or lost append leaves nothing behind. A lost race is no refusal: the decision
-is made again on the newest state inside the append lock. Appends by other processes are picked up by `refresh`.
+is made again on the newest state inside the append lock. Decisions of several threads that come together are committed
+together. Appends by other processes are picked up by `refresh`.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from threading import Lock, RLock
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ from eventsourcing.application import Application
 from eventsourcing.persistence import InfrastructureFactory, IntegrityError, Mapper, PersistenceError, StoredEvent
 from eventsourcing.utils import Environment
 from sqlalchemy import Executable
+from sqlalchemy.engine import URL
 
 from domain import campaign as campaigns
 from domain import mailbox as mailboxes
@@ -24,21 +26,21 @@ from domain.campaign import Campaign
 from domain.errors import UnknownEvent
 from domain.events import Event
 from domain.mailbox import Mailbox
-from domain.snapshot import freeze, shape, thaw
+from domain.snapshot import freeze, freeze_mailbox, shape, thaw, thaw_mailbox
+from projections.database import database_url, is_sqlite
 from runner.store.mapper import EventMapper, read_event
-from runner.store.recorder import Appending, Kept, LedgerFactory, SqliteRecorder
+from runner.store.postgres import PostgresLedgerFactory
+from runner.store.recorder import Appending, Kept, LedgerRecorder
 from runner.store.snapshots import SnapshotStore
+from runner.store.sqlite import SqliteLedgerFactory
 
 READ_BATCH = 10_000
 SNAPSHOT_EVERY = 5_000
-"""Events of a campaign between two snapshots: a cold start reads at most about so many."""
+"""Events of a stream between two snapshots: a cold start reads at most about so many of each."""
 
 CAMPAIGN, MAILBOX = "campaign-", "mailbox-"
 
 CAMPAIGN_END = "campaign."  # the first text after all that begin with "campaign-"
-_FIRST_OF_STREAMS = (
-    "SELECT originator_id FROM stored_events WHERE originator_version = 1 AND originator_id > ? AND originator_id < ?"
-)
 
 log = structlog.get_logger()
 
@@ -61,16 +63,24 @@ def mailbox_stream(name: str) -> str:
     return f"{MAILBOX}{name}"
 
 
+def _in_order(stream: str) -> tuple[bool, int, str]:
+    """States are always taken in this order, so that no two threads wait for each other."""
+    is_campaign = stream.startswith(CAMPAIGN)
+    return not is_campaign, campaign_number(stream) if is_campaign else 0, stream
+
+
 class Ledger(Application[str]):
     """The event store of one database, and the states of its campaigns and mailboxes."""
 
     name = "Sendledger"
 
-    def __init__(self, path: Path) -> None:
-        super().__init__({"SQLITE_DBNAME": str(path), "CREATE_TABLE": "n", "ORIGINATOR_ID_TYPE": "text"})
-        self.path = path
+    def __init__(self, url: str | URL) -> None:
+        self.url = database_url(url)
+        super().__init__()
         self._held: dict[str, _Held] = {}
         self._holding = Lock()
+        self._turn = Lock()
+        self._waiting: deque[_Request] = deque()
         self._position = self.position()  # a state is loaded later than this, so nothing falls in between
         self._snapshots = SnapshotStore(self._recorder, shape())
 
@@ -78,17 +88,18 @@ class Ledger(Application[str]):
         """Only what is given here: the library would read the process's environment too."""
         return Environment(name, dict(env or {}))
 
-    def construct_factory(self, env: Environment) -> InfrastructureFactory[Any]:
+    def construct_factory(self, env: Environment) -> InfrastructureFactory[Any]:  # noqa: ARG002 - the base class's
         """Our recorder on the library's."""
-        return LedgerFactory(env)
+        made_by = SqliteLedgerFactory if is_sqlite(self.url) else PostgresLedgerFactory
+        return made_by(self.url)
 
     def construct_mapper(self) -> Mapper[str]:
         """Our strict mapper."""
         return EventMapper()
 
     @property
-    def _recorder(self) -> SqliteRecorder:
-        return cast(SqliteRecorder, self.recorder)
+    def _recorder(self) -> LedgerRecorder:
+        return cast(LedgerRecorder, self.recorder)
 
     @contextmanager
     def campaign(self, number: int) -> Iterator[Campaign]:
@@ -150,22 +161,19 @@ class Ledger(Application[str]):
 
     def append(self, events: Sequence[Event]) -> None:
         """Append events of streams that hold no state of ours: runners and ticks."""
-        self._recorder.insert_events([self.mapper.to_stored_event(event) for event in events])
+        self._recorder.append([self.mapper.to_stored_event(event) for event in events])
 
-    def fetch(self, statement: Executable, **values: Any) -> list[Any]:
+    def fetch(self, statement: Executable, **values: Any) -> list[Mapping[str, Any]]:
         """Rows of a statement on kept tables, by the store's own connection: the send path asks once a mail."""
-        return self._recorder.rows(self._recorder.sql(statement), values)
+        return self._recorder.rows(statement, values)
 
     def keep(self, *kept: Kept) -> None:
         """Run statements on kept tables alone, in one transaction."""
-        with self._recorder.append_lock() as appending:
-            appending.keep(kept)
+        self._recorder.append([], kept)
 
     def campaigns(self) -> list[int]:
         """The numbers of all campaigns, from the events themselves."""
-        with self._recorder.datastore.transaction(commit=False) as cursor:
-            cursor.execute(_FIRST_OF_STREAMS, (CAMPAIGN, CAMPAIGN_END))
-            return sorted(campaign_number(row["originator_id"]) for row in cursor.fetchall())
+        return sorted(map(campaign_number, self._recorder.streams_between(CAMPAIGN, CAMPAIGN_END)))
 
     def version(self, stream: str) -> int:
         """The version of the last event of a stream; 0 when there is none."""
@@ -189,8 +197,8 @@ class Ledger(Application[str]):
         return found[0] if found else None
 
     def place(self) -> str:
-        """What tells this very database from a copy of it: the number of its file, which no copy shares."""
-        return f"inode {self.path.stat().st_ino}"
+        """What tells this very database from a copy of it."""
+        return self._recorder.place()
 
     def position(self) -> int:
         """The position of the last event in the log; 0 when it is empty."""
@@ -232,34 +240,84 @@ class Ledger(Application[str]):
         keep: KeepFor | None,
         first_in_line: bool,
     ) -> list[Event]:
-        with ExitStack() as stack:
-            states = [stack.enter_context(self._hold(stream)) for stream in streams]
-            if not first_in_line:
-                events = decision(states)
-                if not events:
-                    return events
-                try:
-                    kept = keep(events) if keep else ()
-                    self._recorder.insert_events([self.mapper.to_stored_event(event) for event in events], kept=kept)
-                except IntegrityError:
-                    pass  # somebody else was first: decide again on what is true now
-                else:
-                    return self._evolve(events)
-            with self._recorder.append_lock() as appending:
-                for stream in streams:
-                    self._catch_up(stream, appending)
-                events = decision(states)
-                appending.insert([self.mapper.to_stored_event(event) for event in events])
-                appending.keep(keep(events) if keep else ())
-            return self._evolve(events)
+        """Whoever gets the turn serves all who wait for it: several decisions, one commit.
 
-    def _evolve(self, events: list[Event]) -> list[Event]:
+        A thread that holds a state (`campaign`, `mailbox`) must not come here: it would wait for whoever serves, who
+        waits for that state.
+        """
+        request = _Request(streams, decision, keep, first_in_line)
+        self._waiting.append(request)
+        with self._turn:
+            if not request.done:
+                batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
+                self._serve(batch)
+        if request.error is not None:
+            raise request.error
+        return request.events
+
+    def _serve(self, batch: Sequence[_Request]) -> None:
+        try:
+            if len(batch) > 1 or batch[0].first_in_line or not self._first_try(batch[0]):
+                self._in_append_lock(batch)
+        except BaseException as error:  # noqa: BLE001 - raised again by each thread that waits for its own
+            if len(batch) > 1 and isinstance(error, IntegrityError):  # one's kept row is in the way: not the others'
+                for request in batch:
+                    self._serve([request])
+            else:
+                for request in batch:
+                    request.fail(error)
+        finally:
+            for request in batch:
+                request.done = True
+
+    def _first_try(self, request: _Request) -> bool:
+        """Decide on what is known here. False: somebody else was first, so it must be decided on what is true now."""
+        with ExitStack() as stack:
+            states = [stack.enter_context(self._hold(stream)) for stream in request.streams]
+            request.decide(states)
+            if request.events:
+                try:
+                    self._recorder.append(
+                        [self.mapper.to_stored_event(event) for event in request.events], request.kept
+                    )
+                except IntegrityError:
+                    request.events = []
+                    return False
+                self._evolve(request.events)
+                self._keep_snapshots(request.streams)
+        return True
+
+    def _in_append_lock(self, batch: Sequence[_Request]) -> None:
+        """Decide one after the other on the newest states, each on what those before it decided; commit all together.
+
+        So the states evolve before the commit. If it fails, they are forgotten, and read again when next asked for.
+        """
+        streams = sorted({stream for request in batch for stream in request.streams}, key=_in_order)
+        with ExitStack() as stack:
+            states = {stream: stack.enter_context(self._hold(stream)) for stream in streams}
+            try:
+                with self._recorder.append_lock() as appending:
+                    for stream in streams:
+                        self._catch_up(stream, appending)
+                    for request in batch:
+                        request.decide([states[stream] for stream in request.streams])
+                        self._evolve(request.events)
+                    events = [event for request in batch for event in request.events]
+                    appending.insert([self.mapper.to_stored_event(event) for event in events])
+                    appending.keep([kept for request in batch for kept in request.kept])
+            except BaseException:
+                for stream in streams:
+                    self._held[stream].forget()
+                raise
+            self._keep_snapshots(streams)
+
+    def _evolve(self, events: Sequence[Event]) -> None:
         for event in events:
-            held = self._held[event.originator_id]
-            held.evolve(event)
-        for stream in {event.originator_id for event in events}:
+            self._held[event.originator_id].evolve(event)
+
+    def _keep_snapshots(self, streams: Sequence[str]) -> None:
+        for stream in streams:
             self._held[stream].snapshot_when_due(self._snapshots)
-        return events
 
     def _catch_up(self, stream: str, appending: Appending) -> None:
         held = self._held[stream]
@@ -278,13 +336,47 @@ class Ledger(Application[str]):
             yield held.state
 
     def _load(self, held: _Held) -> None:
-        if held.stream.startswith(CAMPAIGN) and (frozen := self._snapshots.load(held.stream)) is not None:
-            held.state = thaw(held.stream, frozen)
-            held.snapshot_version = held.state.version
+        if (frozen := self._snapshots.load(held.stream)) is not None:
+            held.thaw(frozen)
         for event in self.stream(held.stream, held.state.version):
             held.evolve(event)
         held.loaded = True
         held.snapshot_when_due(self._snapshots)
+
+
+class _Request:
+    """A decision that waits for its turn, and what came of it."""
+
+    def __init__(
+        self,
+        streams: Sequence[str],
+        decision: Callable[[Sequence[State]], list[Event]],
+        keep: KeepFor | None,
+        first_in_line: bool,
+    ) -> None:
+        self.streams = streams
+        self.first_in_line = first_in_line
+        self.events: list[Event] = []
+        self.kept: Sequence[Kept] = ()
+        self.error: BaseException | None = None
+        self.done = False
+        self._decision = decision
+        self._keep = keep
+
+    def decide(self, states: Sequence[State]) -> None:
+        """On these states. A refusal is this request's own."""
+        self.events, self.kept, self.error = [], (), None
+        try:
+            events = self._decision(states)
+            self.kept = self._keep(events) if self._keep else ()
+            self.events = events
+        except Exception as error:  # noqa: BLE001 - raised again by the thread that asked
+            self.error = error
+
+    def fail(self, error: BaseException) -> None:
+        """What was decided is not known to be stored. A refusal stays what it is."""
+        self.events = []
+        self.error = self.error or error
 
 
 class _Held:
@@ -297,16 +389,28 @@ class _Held:
         self.snapshot_version = 0
         self.state: State = Campaign(stream) if stream.startswith(CAMPAIGN) else Mailbox(stream)
 
+    def forget(self) -> None:
+        """Begin again: what it went through was not stored. The object stays, for others know it."""
+        self.loaded, self.snapshot_version = False, 0
+        vars(self.state).update(vars(type(self.state)(self.stream)))
+
     def evolve(self, event: Event) -> None:
         if isinstance(self.state, Campaign):
             campaigns.evolve(self.state, event)
         else:
             mailboxes.evolve(self.state, event)
 
+    def thaw(self, frozen: bytes) -> None:
+        self.state = (thaw if self.stream.startswith(CAMPAIGN) else thaw_mailbox)(self.stream, frozen)
+        self.snapshot_version = self.state.version
+
+    def freeze(self) -> bytes:
+        return freeze(self.state) if isinstance(self.state, Campaign) else freeze_mailbox(self.state)
+
     def snapshot_when_due(self, snapshots: SnapshotStore) -> None:
-        if isinstance(self.state, Campaign) and self.state.version - self.snapshot_version >= SNAPSHOT_EVERY:
+        if self.state.version - self.snapshot_version >= SNAPSHOT_EVERY:
             self.snapshot_version = self.state.version
             try:
-                snapshots.save(self.stream, self.state.version, freeze(self.state))
+                snapshots.save(self.stream, self.state.version, self.freeze())
             except PersistenceError:  # the events are stored: a cache that is not must not say otherwise
                 log.warning("snapshot not taken", stream=self.stream, exc_info=True)

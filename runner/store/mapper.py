@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from domain.errors import UnknownEvent
 from domain.events import EVENT_TYPES, TOPICS, Event
 
-COLUMNS = {"originator_id", "originator_version"}
+COLUMNS = frozenset({"originator_id", "originator_version"})
 
 
 class EventMapper(Mapper[str]):
@@ -26,7 +26,7 @@ class EventMapper(Mapper[str]):
     def to_stored_event(self, domain_event: DomainEventProtocol[str]) -> StoredEvent:
         """The event as it is stored."""
         event = cast(Event, domain_event)
-        state = event.__pydantic_serializer__.to_json(event, exclude=COLUMNS, exclude_none=True)
+        state = event.__pydantic_serializer__.to_json(event, exclude=set(COLUMNS), exclude_none=True)
         return StoredEvent(event.originator_id, event.originator_version, TOPICS[type(event)], state)
 
     def to_domain_event(self, stored_event: StoredEvent) -> Event:
@@ -52,6 +52,8 @@ def read_event(originator_id: UUID | str, originator_version: int, topic: str, s
             f"{originator_id} {originator_version}: cannot be read as {topic}: {faults}. "
             "The record was changed, or a newer Sendledger wrote it."
         ) from None
+    if not COLUMNS.isdisjoint(event.model_fields_set):
+        raise UnknownEvent(f"{originator_id} {originator_version}: names its stream or version twice; it was changed.")
     # Straight into __dict__: the model is frozen, and a copy would cost more than reading it.
     event.__dict__["originator_id"] = originator_id
     event.__dict__["originator_version"] = originator_version

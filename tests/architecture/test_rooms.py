@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 ROOMS = ("domain", "projections", "runner", "migrations", "tests")
 MAY_IMPORT = {
     "domain": {"domain", "pydantic", "pydantic_core", "holidays"},
-    "projections": {"projections", "domain", "sqlalchemy"},
+    "projections": {"projections", "domain", "sqlalchemy", "psycopg"},
     "migrations": {"migrations", "projections", "domain", "alembic", "sqlalchemy"},
 }
 LIBRARY_ROOM = ROOT / "runner" / "store"

@@ -9,10 +9,13 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
+from sqlalchemy.engine import URL
+
 from domain import commands
 from domain.calendar import WEEK, Schedule
 from domain.rules import MAX_DAILY_LIMIT, Limits
 from migrations.run import upgrade
+from projections.database import sqlite_url
 from runner import campaigns, mailbox_identity
 from runner.leads.importing import ImportReport, import_leads
 from runner.mailbox_identity import Identity, Tls
@@ -69,12 +72,12 @@ delay_s = 0
 """
 
 
-def empty_ledger(folder: Path, name: str = "ledger.db") -> Path:
-    """A database with all tables and triggers. The schema is made once; the others are copies of it."""
+def empty_ledger(folder: Path, name: str = "ledger.db") -> URL:
+    """An SQLite file with all tables and triggers. The schema is made once; the others are copies of it."""
     template, path = folder / "template.db", folder / name
     if not template.exists():
-        upgrade(f"sqlite:///{template}")
-    return Path(shutil.copy(template, path))
+        upgrade(sqlite_url(template))
+    return sqlite_url(Path(shutil.copy(template, path)))
 
 
 def lead_rows(count: int) -> Iterator[tuple[str, str, str, str]]:
@@ -103,9 +106,10 @@ def real_time() -> datetime:
     return datetime.now(UTC)
 
 
-def draft_campaign(ledger: Ledger, folder: Path, port: int = 25) -> int:
+def draft_campaign(ledger: Ledger, folder: Path, port: int = 25, connections: int = 1) -> int:
     """A campaign without delay, and its mailbox: its number."""
-    identity = Identity("Anna Łęcka", "anna@nadawca.example", "127.0.0.1", port, Tls.NONE).checked()
+    author, address = "Anna Łęcka", "anna@nadawca.example"
+    identity = Identity(author, address, "127.0.0.1", port, Tls.NONE, connections=connections).checked()
     mailbox_identity.add(
         ledger, MAILBOX, identity, daily_limit=MAX_DAILY_LIMIT, zone=ZONE, actor=ACTOR, now=real_time()
     )
@@ -125,11 +129,10 @@ def imported(ledger: Ledger, number: int, path: Path) -> ImportReport:
     return import_leads(ledger, number, path, secret=SECRET, now=real_time)
 
 
-def started_campaign(folder: Path, leads: int, *, port: int = 25, name: str = "ledger.db") -> Path:
-    """A ledger with one campaign of so many leads that waits for its first tick."""
-    path = empty_ledger(folder, name)
-    with closing(Ledger(path)) as ledger:
-        number = draft_campaign(ledger, folder, port)
+def start_campaign(url: URL, folder: Path, leads: int, *, port: int = 25, connections: int = 1) -> URL:
+    """One campaign of so many leads that waits for its first tick, in an empty ledger; that ledger."""
+    with closing(Ledger(url)) as ledger:
+        number = draft_campaign(ledger, folder, port, connections)
         imported(ledger, number, lead_file(folder, leads))
         ledger.on_campaign(number, lambda c: commands.start(c, actor=ACTOR, reason=None, now=real_time()))
-    return path
+    return url

@@ -11,6 +11,8 @@ from threading import Event as Flag
 from time import perf_counter, process_time
 from typing import cast
 
+from sqlalchemy.engine import URL
+
 from runner.clock import RealClock
 from runner.sending.delivery import Delivery, Done
 from runner.sending.journal import Journal
@@ -19,7 +21,7 @@ from runner.smtp.reply import Reply
 from runner.smtp.session import Envelope, SmtpSession
 from runner.store.ledger import Ledger
 from tests.benchmarks.core import Result, Size, Target, aside, figure, in_turn
-from tests.benchmarks.given import started_campaign
+from tests.benchmarks.given import empty_ledger, start_campaign
 
 LEADS = {Size.FULL: (1_000, 100_000), Size.QUICK: (1_000, 20_000), Size.TINY: (60, 300)}
 MAILS = {Size.FULL: 150, Size.QUICK: 150, Size.TINY: 20}
@@ -35,8 +37,11 @@ Times = tuple[float, float, float]
 def run(size: Size, folder: Path) -> Iterator[Result]:
     """A mail at both sizes in turn, and the snapshot that is taken every 5,000 events."""
     few, many = LEADS[size]
-    small, large = (started_campaign(folder, leads, name=f"{leads}.db") for leads in LEADS[size])
-    of_few, of_many = in_turn(size, lambda: aside(times, small, MAILS[size]), lambda: aside(times, large, MAILS[size]))
+    small, large = (start_campaign(empty_ledger(folder, f"{leads}.db"), folder, leads) for leads in LEADS[size])
+    mails = MAILS[size]
+    of_few, of_many = in_turn(
+        size, lambda: aside(times, small, folder, mails), lambda: aside(times, large, folder, mails)
+    )
     beside = f"the same with {few:,} leads"
     for at, name in enumerate(("a mail, on the clock", "a mail, in the process", "a snapshot")):
         mine, theirs = ([rounds[at] for rounds in of] for of in (of_many, of_few))
@@ -45,10 +50,10 @@ def run(size: Size, folder: Path) -> Iterator[Result]:
     yield Result("growth of a mail, in the process", "", figure(ratios), NO_GROWTH)
 
 
-def times(path: Path, mails: int) -> Times:
+def times(url: URL, folder: Path, mails: int) -> Times:
     """Send some mails, then take a snapshot."""
-    with closing(Ledger(path)) as ledger:
-        recording = Recording(ledger, Journal(path.parent, "benchmark"), RealClock(), Flag())
+    with closing(Ledger(url)) as ledger:
+        recording = Recording(ledger, Journal(folder, "benchmark"), RealClock(), Flag())
         delivery = Delivery(ledger, "benchmark", RealClock(), recording)
         _send(delivery, FIRST_MAILS)
         begun, spent = perf_counter(), process_time()

@@ -10,8 +10,9 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from pathlib import Path
 from typing import Any, TypeVar
+
+from sqlalchemy.engine import URL
 
 from domain import events as e
 from domain.calendar import Schedule
@@ -40,12 +41,13 @@ class History:
     schedule: Schedule = ALWAYS
     limits: Limits = NO_DELAY
     _versions: Counter[str] = field(default_factory=Counter)
+    _last_mail: dict[str, datetime] = field(default_factory=dict)
     _now: datetime = START
 
-    def write(self, path: Path) -> int:
+    def write(self, url: URL) -> int:
         """Append all of it to an empty ledger; how many events that were."""
         events = self.events()
-        with closing(Ledger(path)) as ledger:
+        with closing(Ledger(url)) as ledger:
             while some := list(islice(events, EVENTS_AN_APPEND)):
                 ledger.append(some)
         return self._versions.total()
@@ -83,7 +85,9 @@ class History:
         yield self._event(e.CampaignStarted, stream, actor=ACTOR)
 
     def _mail(self, stream: str, position: int) -> Iterator[e.Event]:
-        due_at, self._now = self._now, self._now + MAIL_EVERY
+        self._now += MAIL_EVERY
+        due_at = self._last_mail.get(stream, START)
+        self._last_mail[stream] = self._now
         token = f"{position:024}"
         lead = {"position": position, "lead_id": position + 1, "attempt": 1, "token": token}
         yield self._event(

@@ -11,6 +11,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from time import perf_counter
 
+from sqlalchemy.engine import URL
+
 from domain.calendar import Schedule
 from projections.database import engine_for
 from projections.projector import Projector
@@ -33,29 +35,31 @@ BARE = "a SELECT a campaign"
 def run(size: Size, folder: Path) -> Iterator[Result]:
     """The time of a tick, and its statements with few and with many campaigns."""
     few, many = CAMPAIGNS[size]
-    small, large = (_ledger(folder, campaigns) for campaigns in CAMPAIGNS[size])
-    ours, bare = in_turn(size, lambda: aside(milliseconds, large), lambda: aside(bare_milliseconds, large, many))
+    small, large = (written(empty_ledger(folder, f"{campaigns}.db"), campaigns) for campaigns in CAMPAIGNS[size])
+    ours, bare = in_turn(
+        size, lambda: aside(milliseconds, large, folder), lambda: aside(bare_milliseconds, large, many)
+    )
     yield Result(f"{many:,} campaigns, nothing due", "ms", figure(ours), MILLISECONDS, BARE, figure(bare))
-    of_few, of_many = aside(statements, small), aside(statements, large)
+    of_few, of_many = aside(statements, small, folder), aside(statements, large, folder)
     constant = Target("under", of_few + 1)
     yield Result("its statements", "", figure([of_many]), constant, f"with {few} campaigns", figure([of_few]))
 
 
-def milliseconds(path: Path) -> float:
+def milliseconds(url: URL, folder: Path) -> float:
     """The time of an idle tick, the mean of many."""
-    with closing(Ledger(path)) as ledger, _idle_runner(ledger, path) as tick:
+    with closing(Ledger(url)) as ledger, _idle_runner(ledger, folder) as tick:
         begun = perf_counter()
         for _ in range(TICKS):
             tick()
         return (perf_counter() - begun) / TICKS * 1000
 
 
-def statements(path: Path) -> float:
+def statements(url: URL, folder: Path) -> float:
     """How many statements SQLite runs in an idle tick, BEGIN and ROLLBACK among them."""
     opened: list[sqlite3.Connection] = []
     ran: list[str] = []
     sys.addaudithook(lambda event, said: opened.append(said[0]) if event == "sqlite3.connect/handle" else None)
-    with closing(Ledger(path)) as ledger, _idle_runner(ledger, path) as tick:
+    with closing(Ledger(url)) as ledger, _idle_runner(ledger, folder) as tick:
         for connection in opened:
             connection.set_trace_callback(ran.append)
         tick()
@@ -63,10 +67,10 @@ def statements(path: Path) -> float:
 
 
 @contextmanager
-def _idle_runner(ledger: Ledger, path: Path) -> Iterator[Callable[[], None]]:
+def _idle_runner(ledger: Ledger, folder: Path) -> Iterator[Callable[[], None]]:
     """What lets a runner tick that has looked at all campaigns once."""
     clock = SimulatedClock(START)
-    with Runner(ledger, path.with_suffix(".runners"), clock) as runner:
+    with Runner(ledger, folder / "runners", clock) as runner:
 
         def tick() -> None:
             clock.move_to(clock.now() + CADENCE["v2"])
@@ -77,9 +81,9 @@ def _idle_runner(ledger: Ledger, path: Path) -> Iterator[Callable[[], None]]:
         yield tick
 
 
-def bare_milliseconds(path: Path, campaigns: int) -> float:
+def bare_milliseconds(url: URL, campaigns: int) -> float:
     """The same question to the views, a campaign at a time."""
-    with closing(sqlite3.connect(path)) as connection:
+    with closing(sqlite3.connect(url.database or "")) as connection:
         begun = perf_counter()
         for _ in range(TICKS):
             for number in range(1, campaigns + 1):
@@ -87,14 +91,14 @@ def bare_milliseconds(path: Path, campaigns: int) -> float:
         return (perf_counter() - begun) / TICKS * 1000
 
 
-def _ledger(folder: Path, campaigns: int) -> Path:
-    path = empty_ledger(folder, f"{campaigns}.db")
-    History(campaigns, LEADS_A_CAMPAIGN, schedule=AFTERNOONS).write(path)
-    engine = engine_for(f"sqlite:///{path}")
-    with closing(Ledger(path)) as ledger:
+def written(url: URL, campaigns: int) -> URL:
+    """So many campaigns in an empty ledger, whose views know them; that ledger."""
+    History(campaigns, LEADS_A_CAMPAIGN, schedule=AFTERNOONS).write(url)
+    engine = engine_for(url)
+    with closing(Ledger(url)) as ledger:
         Projector(engine, ledger.read).catch_up()
     engine.dispose()
-    return path
+    return url
 
 
 _NEXT = """

@@ -13,6 +13,7 @@ from pathlib import Path
 from time import perf_counter
 
 from email_validator import validate_email
+from sqlalchemy.engine import URL
 
 from runner.leads.spool import BATCH
 from runner.store.ledger import Ledger
@@ -40,7 +41,12 @@ def run(size: Size, folder: Path) -> Iterator[Result]:
 
 def seconds(folder: Path, file: Path) -> float:
     """Into a fresh ledger."""
-    with closing(Ledger(empty_ledger(folder))) as ledger:
+    return seconds_into(empty_ledger(folder), folder, file)
+
+
+def seconds_into(url: URL, folder: Path, file: Path) -> float:
+    """Into this one."""
+    with closing(Ledger(url)) as ledger:
         number = draft_campaign(ledger, folder)
         begun = perf_counter()
         imported(ledger, number, file)

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+from sqlalchemy.engine import URL
+
 from runner.store.ledger import Ledger
 from tests.benchmarks.core import Result, Size, Target, figure, peak_mb
 from tests.benchmarks.given import empty_ledger
@@ -24,14 +26,14 @@ def run(size: Size, folder: Path) -> Iterator[Result]:
     leads = LEADS[size]
     beside = figure([peak_mb(bare, leads)])
     for name, priorities in (("one priority", (999,)), ("five priorities", (1, 2, 3, 4, 5))):
-        path = empty_ledger(folder)
-        History(1, leads, mailed=leads // MAILED_ONE_IN, priorities=priorities).write(path)
-        yield Result(f"{leads:,} leads, {name}", "MB", figure([peak_mb(load, path)]), PEAK_MB, BARE, beside)
+        url = empty_ledger(folder)
+        History(1, leads, mailed=leads // MAILED_ONE_IN, priorities=priorities).write(url)
+        yield Result(f"{leads:,} leads, {name}", "MB", figure([peak_mb(load, url)]), PEAK_MB, BARE, beside)
 
 
-def load(path: Path) -> None:
+def load(url: URL) -> None:
     """The state, from the first event to the last."""
-    with closing(Ledger(path)) as ledger, ledger.campaign(1) as campaign:
+    with closing(Ledger(url)) as ledger, ledger.campaign(1) as campaign:
         if not campaign.exists:
             raise RuntimeError("the campaign was not read")
 

@@ -12,6 +12,8 @@ from contextlib import closing
 from pathlib import Path
 from time import perf_counter
 
+from sqlalchemy.engine import URL
+
 from projections.database import engine_for
 from projections.projector import Projector
 from runner.store.ledger import Ledger
@@ -27,25 +29,25 @@ BARE = "SELECT + json.loads, no views"
 
 def run(size: Size, folder: Path) -> Iterator[Result]:
     """Events a second, from the first read to the views in their place."""
-    path, leads = empty_ledger(folder), LEADS_A_CAMPAIGN[size]
-    events = History(CAMPAIGNS, leads, mailed=leads).write(path)
-    ours, bare = in_turn(size, lambda: aside(seconds, path), lambda: aside(bare_seconds, path))
+    url, leads = empty_ledger(folder), LEADS_A_CAMPAIGN[size]
+    events = History(CAMPAIGNS, leads, mailed=leads).write(url)
+    ours, bare = in_turn(size, lambda: aside(seconds, url), lambda: aside(bare_seconds, url))
     rates, bare_rates = (figure([events / passed for passed in rounds]) for rounds in (ours, bare))
     yield Result(f"{events:,} events", "events/s", rates, EVENTS_A_SECOND, BARE, bare_rates)
 
 
-def seconds(path: Path) -> float:
+def seconds(url: URL) -> float:
     """One rebuild."""
-    engine = engine_for(f"sqlite:///{path}")
-    with closing(Ledger(path)) as ledger:
+    engine = engine_for(url)
+    with closing(Ledger(url)) as ledger:
         begun = perf_counter()
         Projector(engine, ledger.read).rebuild()
         return perf_counter() - begun
 
 
-def bare_seconds(path: Path) -> float:
+def bare_seconds(url: URL) -> float:
     """One pass over the log."""
-    with closing(sqlite3.connect(path)) as connection:
+    with closing(sqlite3.connect(url.database or "")) as connection:
         begun = perf_counter()
         for (state,) in connection.execute("SELECT state FROM stored_events ORDER BY rowid"):
             json.loads(state)

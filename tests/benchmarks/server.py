@@ -8,6 +8,8 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from threading import Thread
+from time import sleep
 
 from tests.faults.processes import CONTEXT
 
@@ -23,10 +25,10 @@ OCTETS_AT_ONCE = 65536
 
 
 @contextmanager
-def discarding_server() -> Iterator[int]:
-    """The port of a server in a process of its own, until the block ends."""
+def discarding_server(answers_after_s: float = 0) -> Iterator[int]:
+    """The port of a server in a process of its own, until the block ends. `answers_after_s`: from the end of a body."""
     ours, theirs = CONTEXT.Pipe(duplex=False)
-    process = CONTEXT.Process(target=_serve, args=(theirs,), daemon=True)
+    process = CONTEXT.Process(target=_serve, args=(theirs, answers_after_s), daemon=True)
     process.start()
     theirs.close()
     try:
@@ -37,31 +39,32 @@ def discarding_server() -> Iterator[int]:
         ours.close()
 
 
-def _serve(port: Connection) -> None:
+def _serve(port: Connection, answers_after_s: float) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port.send(listener.getsockname()[1])
         while True:
             client, _ = listener.accept()
-            with client:
-                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                _dialogue(client)
+            Thread(target=_dialogue, args=(client, answers_after_s), daemon=True).start()
 
 
-def _dialogue(client: socket.socket) -> None:
+def _dialogue(client: socket.socket, answers_after_s: float) -> None:
     """One command at a time, as a client without pipelining gives them."""
-    client.sendall(b"220 discarding\r\n")
-    while command := client.recv(OCTETS_AT_ONCE):
-        verb = command[:VERB].upper()
-        client.sendall(ANSWERS.get(verb, OK))
-        if verb == b"DATA":
-            _discard(client)
+    with client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client.sendall(b"220 discarding\r\n")
+        while command := client.recv(OCTETS_AT_ONCE):
+            verb = command[:VERB].upper()
+            client.sendall(ANSWERS.get(verb, OK))
+            if verb == b"DATA":
+                _discard(client, answers_after_s)
 
 
-def _discard(client: socket.socket) -> None:
+def _discard(client: socket.socket, answers_after_s: float) -> None:
     end = b""
     while not end.endswith(END_OF_BODY):
         received = client.recv(OCTETS_AT_ONCE)
         if not received:
             return
         end = (end + received)[-len(END_OF_BODY) :]
+    sleep(answers_after_s)
     client.sendall(OK)

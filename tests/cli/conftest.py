@@ -6,12 +6,18 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import psycopg
 import pytest
 import structlog
+from psycopg.sql import SQL, Identifier
 
+from runner.settings import load_settings
 from runner.sink import RefuseRule, Sink
-from tests.cli.desk import Desk
+from runner.store.postgres import connection_string
+from tests.cli.desk import MONDAY, Desk
+from tests.databases import Databases
 
 REFUSED = (RefuseRule("gone@customer.example"), RefuseRule("shy@customer.example", 1))
 
@@ -55,3 +61,22 @@ def sink(tmp_path: Path) -> Iterator[Sink]:
     """A mail server that refuses one address for good and one at first."""
     with Sink(tmp_path / "mails", refuse=REFUSED) as sink:
         yield sink
+
+
+@pytest.fixture
+def office(desk: Desk, databases: Databases) -> Desk:
+    """A desk with a ledger in a database of each kind, made as a user makes it; simulated time, a Monday morning."""
+    url = databases.empty().render_as_string(hide_password=False)
+    desk.done("init", "--simulated", "--start", f"{MONDAY}T10:00+02:00", "--database-url", url)
+    return desk
+
+
+@pytest.fixture
+def new_role(office: Desk) -> Iterator[str]:  # noqa: ARG001 - in whose database it is given rights
+    """A role that may log in and nothing else; gone when the test is over, with all that it was given."""
+    name = Identifier(role := f"role_{uuid4().hex[:16]}")
+    with psycopg.connect(connection_string(load_settings().url), autocommit=True) as connection:
+        connection.execute(SQL("CREATE ROLE {} LOGIN").format(name))
+        yield role
+        for statement in ("REASSIGN OWNED BY {} TO CURRENT_USER", "DROP OWNED BY {}", "DROP ROLE {}"):
+            connection.execute(SQL(statement).format(name))

@@ -20,7 +20,7 @@ import pytest
 from sqlalchemy import MetaData
 from typer.main import get_command
 
-from projections import kept, views
+from projections import event_log, kept, views
 from runner.cli.app import app
 
 SENDLEDGER = get_command(app)  # put together once: that takes as long as a command
@@ -172,11 +172,12 @@ class Desk:
 
     def kept(self) -> dict[str, Any]:
         """The rows of the events' table and of all kept tables; nothing where there is no database."""
-        return self._rows(kept.METADATA) if self.database.is_file() else {}
+        tables = (event_log.SQLITE, kept.METADATA) if self.database.is_file() else ()
+        return {name: rows for each in tables for name, rows in self._rows(each).items()}
 
     def stored(self) -> dict[str, Any]:
         """The rows of all tables."""
-        return {**self._rows(kept.METADATA), **self._rows(views.METADATA)}
+        return {**self.kept(), **self._rows(views.METADATA)}
 
     def _rows(self, metadata: MetaData) -> dict[str, Any]:
         with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as connection:

@@ -86,7 +86,7 @@ CAMPAIGN_FILES = {
     "broken syntax in the text": ("Dear {{ first_name }}", r"Dear\n{% if %}", "content.text", "line 2", "{% endif %}"),
     "a loop in the text": ("Dear {{ first_name }}", "{% for a in b %}{% endfor %}", "content.text", "loops cannot be"),
     "an unknown filter": ("Dear {{ first_name }}", "{{ first_name | shout }}", "content.text", "no filter shout"),
-    "no text": ("text = ", "html = ", "content.text", "Write text or text_file"),
+    "no text": ("text = ", "# ", "content.text", "Write text or html"),
     "a text file that is not there": ("text = ", 'text_file = "no.txt"\nhtml = ', "content.text_file", "no.txt"),
     "an unknown owner": ('owner = "v1"', 'owner = "v3"', "owner", "'v1' or 'v2'"),
     "an unknown mailbox": ('mailbox = "sales"', 'mailbox = "post"', "mailbox", "sendledger mailbox add"),

@@ -18,7 +18,7 @@ ROOM_OCTETS = 40_000
 # --- settings ---
 
 SETTINGS = {
-    "an unknown key": ("v1_evry_s = 30", "v1_evry_s: is no setting. There are: database_url, log_format,"),
+    "an unknown key": ("v1_evry_s = 30", "v1_evry_s: is no setting. There are: database_password, database_url,"),
     "a word for a number": ('v1_every_s = "soon"', "v1_every_s: Input should be a valid integer"),
     "a fraction": ("v2_every_s = 0.5", "v2_every_s: Input should be a valid integer"),
     "no time at all": ("v2_every_s = 0", "v2_every_s: Input should be greater than or equal to 1"),
@@ -27,9 +27,9 @@ SETTINGS = {
     "a number for a text": ("database_url = 5", "database_url: Input should be a valid string"),
     "an unknown database": (
         'database_url = "mysql://host/db"',
-        "database_url: mysql is no database that this version knows: write sqlite:///PATH.",
+        "database_url: mysql is no database that this program knows. Write sqlite:///PATH",
     ),
-    "a database without a path": ('database_url = "sqlite:///"', "write sqlite:///PATH."),
+    "a database without a path": ('database_url = "sqlite:///"', "it names no database. Write sqlite:///PATH"),
     "a secret that is no reference": ('suppression_key = "hunter2"', "suppression_key: is not a reference to a secret"),
     "a folder": ('folder = "/tmp"', "folder: is no setting"),
     "no TOML": ("log_format = \nv1_every_s = 60", "is not TOML: Invalid value (at line 1"),
@@ -51,7 +51,7 @@ VARIABLES = {
     "SENDLEDGER_V1_EVERY_S": ("soon", "Input should be a valid integer"),
     "sendledger_v2_every_s": ("0", "Input should be greater than or equal to 1"),
     "SENDLEDGER_LOG_FORMAT": ("xml", "Input should be 'text' or 'json'"),
-    "SENDLEDGER_DATABASE_URL": ("postgresql://host/db", "postgresql is no database that this version knows"),
+    "SENDLEDGER_DATABASE_URL": ("mysql://host/db", "mysql is no database that this program knows"),
     "SENDLEDGER_SUPPRESSION_KEY": ("hunter2", "is not a reference to a secret"),
 }
 
@@ -110,7 +110,7 @@ def test_the_key_of_the_suppression_list_is_asked_for_where_it_is_missing(desk: 
 PLACES = {
     "no folder for the database": ("DATABASE_URL", "sqlite:///nowhere/ledger.db", "nowhere/ledger.db: unable to open"),
     "a file for a folder": ("DATABASE_URL", "sqlite:///file/ledger.db", "file/ledger.db: unable to open"),
-    "a folder for the database": ("DATABASE_URL", "sqlite:///folder", "there is a ledger at folder already"),
+    "a folder for the database": ("DATABASE_URL", "sqlite:///folder", "folder: unable to open"),
     "no folder for the key": ("SUPPRESSION_KEY", "file:nowhere/key", "nowhere/key: No such file or directory"),
     "no folder for the settings": ("SETTINGS", "nowhere/my.toml", "nowhere/my.toml: No such file or directory"),
     "a folder for the settings": ("SETTINGS", "folder", "folder: cannot be read: Is a directory"),

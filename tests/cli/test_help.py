@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from runner.cli.panels import IN_ORDER
 from tests.cli.desk import SENDLEDGER, Desk
 
 
@@ -45,6 +46,20 @@ def test_without_a_command_the_help_is_shown(desk: Desk) -> None:
     for words in ((), ("campaign",)):
         said = desk.says(*words)
         assert "Usage: sendledger" in said.out + said.err
+
+
+def test_the_root_help_tells_each_command_on_one_line_under_its_panel(desk: Desk) -> None:
+    under: dict[str, list[str]] = {}
+    panel = ""
+    for line in desk.done("--help").splitlines():
+        if title := re.match(r"╭─ (\w[\w ]*?) ─", line):
+            panel = title[1]
+        elif panel in IN_ORDER and line.startswith("│"):
+            name, told = line.strip("│ ").split(maxsplit=1)
+            under.setdefault(panel, []).append(name)
+            assert told.endswith((".", "?")), f"{name}: {told} goes on in the next line"
+    assert list(under) == ["Set up", "Campaigns", "Sending", "Seeing", "Repair"]
+    assert sorted(name for names in under.values() for name in names) == sorted(SENDLEDGER.commands)  # type: ignore[attr-defined]
 
 
 def test_the_version_is_told_without_a_ledger(desk: Desk) -> None:

@@ -20,6 +20,7 @@ LISTINGS = {
         *("leads", "queued", "locked", "sent", "failed", "skipped", "in_doubt"),
     ],
     "status": ["id", "name", "status", "owner", "sent", "queued", "failed", "skipped", "in_doubt", "next_mail", "why"],
+    "leads list 1": ["lead_id", "state", "v1_status", "attempts", "last_code", "address"],
     "queue 1": ["lead_id", "state", "v1_status", "priority", "attempts", "next_attempt_at", "last_code"],
     "sendlog": [
         *("campaign_id", "lead_id", "attempt", "sender", "outcome", "locked_at", "finished_at"),
@@ -31,9 +32,12 @@ LISTINGS = {
     "suppress list": ["hmac", "reason", "added_at", "by"],
     "tick v2": ["sender", "considered", "sent", "failed", "in_doubt", "waiting"],
     "check": ["what", "check", "verdict", "cases"],
+    "run --dry-run": [
+        *("campaign_id", "sender", "mailbox", "would", "leads", "lead_id", "due_at", "next_mail", "why"),
+    ],
 }
 EMPTY_AT_FIRST = ("campaign list", "status", "sendlog", "in-doubt list", "suppress list", "rebuild --check")
-TIMES = ("locked_at", "finished_at", "next_attempt_at", "added_at")
+TIMES = ("locked_at", "finished_at", "next_attempt_at", "added_at", "due_at")
 GREYLISTED = b"451 4.7.1 Come back later\r\n"
 
 

@@ -9,6 +9,7 @@ from base64 import b64encode
 import pytest
 
 from domain.events import Sender
+from runner.cli.mishaps import told
 from tests.cli.desk import MONDAY, Desk, ended
 from tests.smtp.scripted import BEHAVED, EHLO, ScriptedServer, in_turn
 
@@ -16,7 +17,18 @@ PASSWORD = "correct-horse-battery"
 ADDRESS, NAME, WORD, TITLE = "kanarek@klatka.example", "Kanarkiewicz", "cwirkanie", "Spiewnik"
 CANARIES = ("kanarek", "klatka", NAME, WORD, TITLE)
 PEOPLE = f"email,surname\n{ADDRESS},{NAME}\n" + "".join(f"{n}{ADDRESS},{NAME}\n" for n in "abcdef")
-LISTINGS = ("status", "queue 1", "sendlog", "why 1", "why 1 --lead 1", "in-doubt list", "mailbox list", "check")
+LISTINGS = (
+    "status",
+    "queue 1",
+    "sendlog",
+    "why 1",
+    "why 1 --lead 1",
+    "in-doubt list",
+    "mailbox list",
+    "check",
+    "run --dry-run",
+    "doctor",
+)
 MAY_NAME_PEOPLE = ("contacts", "contents", "kept_mails", "replies")
 WITH_LOGIN = EHLO.replace(b"250 SIZE", b"250-SIZE") + b"250 AUTH PLAIN\r\n"
 
@@ -118,7 +130,7 @@ def test_a_password_is_used_and_shown_nowhere(desk: Desk, monkeypatch: pytest.Mo
         desk.done("run", "--until", f"{MONDAY}T11:00+02:00")
     assert server.commands.count(f"AUTH PLAIN {secret}") == 2
     assert len(server.messages) == 4
-    said = [refused, *(desk.done(*listing.split()) for listing in LISTINGS)]
+    said = [refused, *(desk.says(*listing.split()) for listing in LISTINGS)]  # the doctor misses the server
     files = [path.read_bytes() for path in desk.folder.rglob("*") if path.is_file() and path.name != "password"]
     assert len(files) > 4
     for trace in (PASSWORD, secret):
@@ -155,3 +167,31 @@ def test_an_error_that_nobody_meant_reaches_the_terminal_without_a_persons_data(
     assert said.code == 1
     assert "Traceback" in said.err
     assert canaries_in(said) == []
+
+
+def test_an_errors_own_words_are_left_out_for_they_may_quote_a_person(desk: Desk) -> None:
+    desk.ledger()
+    desk.mailbox()
+    desk.campaign(started=False)
+    desk.done("status")
+    desk.sql("UPDATE campaigns SET last_mail_at = 'kanarek@klatka.example'")
+    with pytest.raises(ValueError, match=ADDRESS):
+        desk.says("campaign", "show", "1")
+    said = ended(desk.process("campaign", "show", "1"))
+    assert (said.code, said.out) == (1, "")
+    assert "fromisoformat" in said.err
+    assert said.err.splitlines()[-3] == "builtins.ValueError"
+    assert canaries_in(said) == []
+
+
+def test_an_errors_causes_are_told_without_their_words_too() -> None:
+    try:
+        try:
+            raise KeyError(ADDRESS)
+        except KeyError as error:
+            raise RuntimeError(NAME) from error
+    except RuntimeError as error:
+        words = told(error)
+    assert words.index("builtins.KeyError") < words.index("builtins.RuntimeError")
+    assert words.count("test_secrets.py") == 2
+    assert canaries_in([line for line in words.splitlines() if "raise" not in line]) == []

@@ -189,11 +189,21 @@ class TestPace:
         world.refused_before_lock(0)
         assert world.refusal(1) == Wait(Rule.DELAY, NOON + timedelta(seconds=80))
 
-    def test_f42_a_clock_that_was_set_back_sends_no_mail_early(self) -> None:
+    @pytest.mark.parametrize("back_s", [1, 80])
+    def test_f42_a_clock_that_was_set_back_a_little_sends_no_mail_early(self, back_s: int) -> None:
         world = running(5, 5, limits=Limits(delay_s=100))
         world.lock(0)
-        world.now = NOON - timedelta(hours=1)
+        world.now = NOON - timedelta(seconds=back_s)
         assert world.refusal(1) == Wait(Rule.DELAY, NOON + timedelta(seconds=80))
+
+    @pytest.mark.parametrize("back", [timedelta(seconds=81), timedelta(days=1)])
+    def test_f42_a_clock_that_was_set_back_further_than_the_pace_reaches_means_no_silence(
+        self, back: timedelta
+    ) -> None:
+        world = running(5, 5, limits=Limits(delay_s=100))
+        world.lock(0)
+        world.now = NOON - back
+        assert world.refusal(1) is None
 
 
 class TestTheLead:

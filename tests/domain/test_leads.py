@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.events import V1Status
-from domain.leads import V1_STATUSES, LeadNumbers, LeadState, Line, Roll
+from domain.leads import V1_STATUSES, LeadNumbers, LeadState, Line, Precedence, Roll
 
 STATES = st.sampled_from(list(LeadState))
 STATUSES: st.SearchStrategy[V1Status] = st.sampled_from(V1_STATUSES)
@@ -74,7 +76,6 @@ def test_a_line_finds_the_first_that_waits_however_it_grows_shrinks_and_is_rewou
             waiting.add(back)
             line.rewind(back)
         assert line.first(waiting.__contains__) == min(waiting, default=None)
-    assert [position for position in range(42) if position in line] == sorted(wanted)
     assert Line(line.runs()).first(waiting.__contains__) == min(waiting, default=None)
 
 
@@ -91,6 +92,33 @@ def test_a_line_does_not_look_again_at_what_it_has_passed() -> None:
     asked.clear()
     assert line.first(waits) == 900
     assert asked == [900]
+
+
+@given(st.lists(st.lists(st.integers(-3, 3), max_size=6), max_size=6), st.data())
+def test_the_lowest_priority_goes_first_then_position_however_many_come_later(
+    imports: list[list[int]], data: st.DataObject
+) -> None:
+    precedence, waiting, positions = Precedence(), dict[int, int](), count()
+    for priorities in imports:
+        for priority in priorities:
+            waiting[next(positions)] = priority
+            precedence.append(priority)
+        if data.draw(st.booleans()):
+            precedence = Precedence(bytes(precedence), ascending=precedence.ascending)
+        for _ in range(data.draw(st.integers(0, 4))):
+            first = precedence.first(waiting.__contains__)
+            assert first == min(waiting, key=lambda at: (waiting[at], at), default=None)
+            if first is not None:
+                assert precedence.priority(first) == waiting.pop(first)
+
+
+def test_leads_that_come_in_order_need_no_sorting() -> None:
+    precedence = Precedence()
+    for priority in (1, 1, 2):
+        precedence.append(priority)
+    assert precedence.ascending
+    precedence.append(1)
+    assert not precedence.ascending
 
 
 @given(st.lists(st.integers(0, 60), unique=True, max_size=40), st.booleans())

@@ -253,7 +253,8 @@ class LivesOfACampaign(RuleBasedStateMachine):
         assert "01:30" <= wall.strftime("%H:%M") < "15:00"
         today = sum(other.recorded_at.astimezone(WARSAW).date() == wall.date() for other in self.locks)
         assert today < min(limits.daily_limit, MAILBOX_LIMIT)
-        assert all(locked.recorded_at - other >= 0.8 * limits.delay for other in self.paced)
+        # Before the last one the clock may have been set back; how far back says nothing of the pace.
+        assert all(abs(locked.recorded_at - last) >= 0.8 * limits.delay for last in self.paced[-1:])
         assert locked.position not in self.skipped
         assert not self.accepted[locked.position]
         failed = {event.token for event in self.world.history if isinstance(event, e.EmailFailed)}

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from sqlalchemy.engine import URL
+
 from domain.policies import Send
-from runner.sending.preparing import Preparer
+from runner.sending.preparing import Order, Preparer
 from runner.sending.servers import Servers
 from runner.store.ledger import Ledger
 from tests.faults.steps import Fault, struck
@@ -25,7 +27,7 @@ LEASE = timedelta(minutes=5)
 class WeakPlan:
     """What a weak sender does: everything that is to do in its table, at this instant."""
 
-    database: Path
+    database: URL
     table: Path
     now: datetime
     faults: tuple[Fault, ...] = ()
@@ -75,7 +77,7 @@ def _at_work(plan: WeakPlan) -> Iterator[tuple[sqlite3.Connection, Callable[[int
         def send(position: int) -> None:
             with ledger.campaign_and_mailbox(1) as (campaign, mailbox):
                 whom = Send(position, campaign.numbers.lead_id(position), plan.now)
-                prepared = preparer.prepare(campaign, mailbox, whom, plan.now)
+                prepared = preparer.prepare(Order.of(campaign, mailbox, whom, plan.now))
             session = servers.open(campaign.mailbox)
             session.hold(prepared.envelope, prepared.message)
             session.dot()

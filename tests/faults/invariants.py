@@ -9,7 +9,6 @@ from collections.abc import Iterable
 
 from domain import events as e
 from domain.checks import check_campaign, check_mailbox
-from projections.database import engine_for
 from projections.projector import Projector
 from runner.store.ledger import campaign_stream, mailbox_stream
 from tests.faults.world import MAILBOX, Person, World
@@ -100,10 +99,7 @@ def _sent(world: World, accepted: Counter[Person]) -> list[str]:
 
 def _views(world: World) -> list[str]:
     """I5: views rebuilt from zero equal those that followed."""
-    engine = engine_for(f"sqlite:///{world.database}")
-    differences = Projector(engine, world.ledger.read).check()
-    engine.dispose()
-    return [f"I5: {difference}" for difference in differences]
+    return [f"I5: {difference}" for difference in Projector(world.engine, world.ledger.read).check()]
 
 
 def _rules(world: World) -> list[str]:

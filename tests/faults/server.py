@@ -12,7 +12,7 @@ from collections import Counter
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Barrier, BrokenBarrierError, Lock, Thread
 
 from tests.faults.processes import CONTEXT, TIMEOUT_S, ended, started
 
@@ -22,6 +22,9 @@ NO_SUCH_USER = b"550 5.1.1 No such user\r\n"
 GREYLISTED = b"451 4.7.1 Come back later\r\n"
 NOT_NOW = b"451 4.3.0 Not now\r\n"
 NEVER = b"554 5.6.0 Never\r\n"
+
+TOGETHER = 10
+"""So many mails to a recipient of this name are answered together."""
 
 _MESSAGE_ID = re.compile(rb"^message-id:\s*(<[^>]+>)", re.IGNORECASE | re.MULTILINE)
 _RECIPIENT = re.compile(rb"<([a-z]+)")
@@ -36,10 +39,11 @@ class Server:
         theirs.close()
         self.port = self._hear()
 
-    def settle(self) -> None:
-        """Wait until every connection has ended: then what was written down is all there is."""
+    def settle(self) -> int:
+        """Wait until every connection has ended: then what was written down is all there is. How many mails at most
+        were held at a time."""
         self._line.send("settle")
-        self._hear()
+        return self._hear()
 
     def close(self) -> None:
         """No more connections."""
@@ -60,7 +64,7 @@ def serve(accepted: Path, line: Connection) -> None:
     with suppress(EOFError):
         while line.recv():
             house.wait_until_empty()
-            line.send(0)
+            line.send(house.most_held)
 
 
 class _House:
@@ -70,6 +74,9 @@ class _House:
         self._accepted = accepted
         self._writing = Lock()
         self._dialogues: list[Thread] = []
+        self._held = 0
+        self._together = Barrier(TOGETHER)
+        self.most_held = 0
         self.tries: Counter[bytes] = Counter()
 
     def receive(self, listener: socket.socket) -> None:
@@ -82,6 +89,15 @@ class _House:
     def wait_until_empty(self) -> None:
         for dialogue in list(self._dialogues):
             dialogue.join(TIMEOUT_S)
+
+    def take_together(self) -> None:
+        """Hold a mail until there are so many: their client keeps as many dialogues at a time."""
+        with self._writing:
+            self._held += 1
+            self.most_held = max(self.most_held, self._held)
+        self._together.wait(TIMEOUT_S)
+        with self._writing:
+            self._held -= 1
 
     def write_down(self, message: bytes) -> None:
         """On disk when this returns."""
@@ -104,7 +120,7 @@ class _Dialogue:
         self._recipient = b""
 
     def hold(self) -> None:
-        with self._sock, suppress(OSError, EOFError):
+        with self._sock, suppress(OSError, EOFError, BrokenBarrierError):
             self._say(b"220 strict\r\n")
             while True:
                 self._answer(self._until(b"\r\n"))
@@ -137,6 +153,10 @@ class _Dialogue:
         if self._recipient == b"rejected":
             return NEVER
         self._house.write_down(message)
+        if self._recipient == b"together":
+            self._house.take_together()
+        if self._recipient == b"hung":
+            self._until(b"the client's end")
         if self._recipient == b"silent":
             raise EOFError
         return b"250 2.0.0 Ok: queued as 4F1B2C3D5E\r\n"

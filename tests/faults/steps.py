@@ -28,9 +28,11 @@ from runner.sending.diary import Diary
 from runner.sending.guard import Guard
 from runner.sending.journal import Journal
 from runner.sending.recording import Recording
+from runner.sending.servers import Servers
 from runner.smtp.session import SmtpSession
 from runner.store.ledger import Ledger
-from runner.store.recorder import Appending, SqliteRecorder
+from runner.store.postgres import PostgresAppending, PostgresRecorder
+from runner.store.sqlite import SqliteAppending, SqliteRecorder
 
 NO_ROOM_OCTETS = 4000
 """A file may not grow past this: too little for any page of a database, enough for a line of a journal."""
@@ -40,9 +42,9 @@ Strike = Callable[[], object]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A call of the program; `when` picks calls by their arguments."""
+    """A call of the program, of its owner or of each of them; `when` picks calls by their arguments."""
 
-    owner: Any
+    owner: Any | tuple[Any, ...]
     name: str
     after: bool = False
     when: Callable[..., bool] = lambda *_, **__: True
@@ -63,17 +65,23 @@ def _phase(verb: str) -> Callable[..., bool]:
 
 
 def _holding(topic: str) -> Callable[..., bool]:
-    return lambda _appending, stored: any(event.topic.startswith(topic) for event in stored)
+    return lambda _appending, stored, *_: any(event.topic.startswith(topic) for event in stored)
 
 
 def _called_by(caller: Callable[..., Any]) -> Callable[..., bool]:
     return lambda *_: any(frame.frame.f_code is caller.__code__ for frame in inspect.stack(0))
 
 
+RECORDER = (SqliteRecorder, PostgresRecorder)
+APPENDING = (SqliteAppending, PostgresAppending)
+"""Whichever is in use."""
+
 STEPS: dict[str, Step] = {
     "before the start is told": Step(Diary, "runner_started"),
     "after the start is told": Step(Diary, "runner_started", after=True),
     "before the journals are replayed": Step(runner.daemon, "replay_journals"),
+    "before a tick": Step(runner.daemon.Runner, "tick"),
+    "before the settings are read": Step(Servers, "connections"),
     "before the tick is told": Step(Diary, "started"),
     "after the tick is told": Step(Diary, "started", after=True),
     "before connect": Step(SmtpSession, "open"),
@@ -86,8 +94,9 @@ STEPS: dict[str, Step] = {
     "after DATA": Step(SmtpSession, "_command", after=True, when=_phase("DATA")),
     "after the body": Step(SmtpSession, "hold", after=True),
     "before the lock": Step(Delivery, "_lock"),
-    "in the lock's transaction": Step(Appending, "insert", after=True, when=_holding("EmailLocked")),
-    "after the lock's commit": Step(SqliteRecorder, "insert_events", after=True, when=_holding("EmailLocked")),
+    "in the lock's transaction": Step(APPENDING, "insert", after=True, when=_holding("EmailLocked")),
+    "after the lock's commit": Step(RECORDER, "append", after=True, when=_holding("EmailLocked")),
+    "after a commit of many": Step(Ledger, "_in_append_lock", after=True),
     "before reading back": Step(Delivery, "_stands"),
     "while reading back": Step(Ledger, "refresh", when=_called_by(Delivery._stands)),
     "after the lock": Step(Delivery, "_lock", after=True),
@@ -96,9 +105,9 @@ STEPS: dict[str, Step] = {
     "after the reply": Step(SmtpSession, "dot", after=True),
     "before the record": Step(Recording, "record"),
     "before an outcome is stored": Step(runner.sending.recording, "record_outcome"),
-    "in the doubt's transaction": Step(Appending, "insert", after=True, when=_holding("EmailInDoubt")),
+    "in the doubt's transaction": Step(APPENDING, "insert", after=True, when=_holding("EmailInDoubt")),
     "after the sweep": Step(runner.daemon, "sweep", after=True),
-    "in the record's transaction": Step(Appending, "insert", after=True, when=_holding("EmailSent")),
+    "in the record's transaction": Step(APPENDING, "insert", after=True, when=_holding("EmailSent")),
     "after the record": Step(Recording, "record", after=True),
     "before the journal": Step(Journal, "write"),
     "after the journal": Step(Journal, "write", after=True),
@@ -121,8 +130,6 @@ def struck(*faults: Fault) -> Iterator[None]:
 
 @contextmanager
 def _changed(step: Step, fault: Fault) -> Iterator[None]:
-    original = inspect.getattr_static(step.owner, step.name)
-    plain = getattr(original, "__func__", original)
     calls = count(1)
 
     def strike(*args: Any, **kwargs: Any) -> None:
@@ -130,6 +137,17 @@ def _changed(step: Step, fault: Fault) -> Iterator[None]:
             call = next(calls)
             if call == fault.nth or (fault.always and call > fault.nth):
                 fault.strike()
+
+    with ExitStack() as stack:
+        for owner in step.owner if isinstance(step.owner, tuple) else (step.owner,):
+            stack.enter_context(_struck_at(owner, step, strike))
+        yield
+
+
+@contextmanager
+def _struck_at(owner: Any, step: Step, strike: Callable[..., None]) -> Iterator[None]:
+    original = inspect.getattr_static(owner, step.name)
+    plain = getattr(original, "__func__", original)
 
     @wraps(plain)
     def changed(*args: Any, **kwargs: Any) -> Any:
@@ -140,11 +158,11 @@ def _changed(step: Step, fault: Fault) -> Iterator[None]:
             strike(*args)
         return result
 
-    setattr(step.owner, step.name, classmethod(changed) if isinstance(original, classmethod) else changed)
+    setattr(owner, step.name, classmethod(changed) if isinstance(original, classmethod) else changed)
     try:
         yield
     finally:
-        setattr(step.owner, step.name, original)
+        setattr(owner, step.name, original)
 
 
 # --- what may strike: by name, so that another process can be told ---

@@ -6,9 +6,7 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from functools import partial
 from multiprocessing.process import BaseProcess
 
@@ -17,15 +15,15 @@ import pytest
 import domain.gate
 import domain.policies
 from domain.rules import Limits
-from projections import kept
 from runner.sending.delivery import Delivery
 from runner.smtp.reply import Reply
 from runner.smtp.session import SmtpSession
+from tests.another_program import run
 from tests.faults.controls import WeakPlan, lock_that_expires, make_table, select_send_mark
 from tests.faults.invariants import broken, duplicates
 from tests.faults.processes import CONTEXT, TIMEOUT_S, ended, is_stopped, wait_until
 from tests.faults.steps import Fault, kill, stop
-from tests.faults.world import LATER, START, World
+from tests.faults.world import ERASE_CONTACT, LATER, START, World
 
 LEADS = 4
 
@@ -132,12 +130,11 @@ def test_a_ledger_that_tells_lies_is_caught(
 def test_views_that_do_not_follow_from_the_events_are_caught(world: World, forgery: str) -> None:
     world.campaign(1, "v1", ["refused"])
     world.run(START, until=LATER)
-    with closing(sqlite3.connect(world.database)) as connection, connection:
-        connection.execute(forgery)
+    run(world.database, forgery)
     assert {breach.partition(":")[0] for breach in broken(world)} == {"I5"}
 
 
 def test_a_lead_that_no_event_knows_is_caught(world: World) -> None:
     world.campaign(1, "v1", ["lead"] * 2)
-    world.ledger.keep((kept.ERASE_CONTACT, [{"b_campaign_id": 1, "b_lead_id": 2}]))
+    world.ledger.keep((ERASE_CONTACT, [{"b_campaign_id": 1, "b_lead_id": 2}]))
     assert broken(world) == ["I2: (1, 2) is lost"]

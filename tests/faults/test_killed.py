@@ -66,6 +66,7 @@ def kill_and_finish(world: World, sender: Sender, step: str, nth: int) -> None:
     world.run()
 
 
+@pytest.mark.sampled(5)
 @senders
 @pytest.mark.parametrize(("step", "nth"), [*BEFORE_THE_LOCK.items(), *RECORDED.items()])
 def test_f1_a_mail_that_was_not_locked_or_is_recorded_is_sent_exactly_once(
@@ -78,6 +79,7 @@ def test_f1_a_mail_that_was_not_locked_or_is_recorded_is_sent_exactly_once(
     assert broken(world) == []
 
 
+@pytest.mark.sampled(3)
 @senders
 @pytest.mark.parametrize(("step", "nth"), LOCKED_WITHOUT_DOT.items())
 def test_f4_a_lock_without_a_dot_stays_in_doubt_and_is_never_sent(
@@ -89,6 +91,7 @@ def test_f4_a_lock_without_a_dot_stays_in_doubt_and_is_never_sent(
     assert broken(world) == []
 
 
+@pytest.mark.sampled(3)
 @senders
 @pytest.mark.parametrize(("step", "nth"), DOT_WITHOUT_RECORD.items())
 def test_f4_a_dot_without_a_record_stays_in_doubt_and_is_never_sent_again(
@@ -100,6 +103,7 @@ def test_f4_a_dot_without_a_record_stays_in_doubt_and_is_never_sent_again(
     assert broken(world) == []
 
 
+@pytest.mark.sampled(3)
 @senders
 @pytest.mark.parametrize("step", ["in the doubt's transaction", "after the sweep"])
 def test_f4_killed_again_while_it_is_put_in_doubt_the_next_start_puts_it_there_once(

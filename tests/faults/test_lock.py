@@ -17,11 +17,12 @@ from domain.events import EmailFailed, EmailInDoubt, EmailLocked, LimitsChanged,
 from domain.rules import Limits
 from projections import kept
 from runner.clock import SimulatedClock
+from runner.mail.templates import Content
 from runner.sending.delivery import Delivery
 from tests.faults.invariants import broken
 from tests.faults.processes import ended
 from tests.faults.steps import Fault, allow_dot, forbid_dot, kill, lose, struck
-from tests.faults.world import DIGEST, LATER, MAILBOX, NO_DELAY, START, World
+from tests.faults.world import DIGEST, ERASE_CONTACT, LATER, MAILBOX, NO_DELAY, START, World
 
 MORNINGS = Schedule(zone="Europe/Warsaw", weekdays=WEEK, start="05:00", end="07:30")
 CLOSING = START + timedelta(hours=23, minutes=30)
@@ -55,7 +56,7 @@ def erase(world: World) -> None:
     world.ledger.on_campaign(
         1,
         lambda c: commands.skip(c, [0], "erased", now=START),
-        lambda _: [(kept.ERASE_CONTACT, [row])],
+        lambda _: [(ERASE_CONTACT, [row])],
         first_in_line=True,
     )
 
@@ -72,7 +73,7 @@ def change_contact(world: World) -> None:
 
 
 def change_content(world: World) -> None:
-    row = {"campaign_id": 1, "version": 2, "digest": "1" * 64, "subject": "Nowy", "text": "Nowy.\n", "html": None}
+    row = {"campaign_id": 1, "version": 2, "digest": "1" * 64, **Content("Nowy", "Nowy.\n").row}
     world.ledger.on_campaign(
         1,
         lambda c: commands.edit(c, actor="anna", now=START, content_digest="1" * 64),
@@ -93,6 +94,7 @@ def lower_limit(world: World) -> None:
     world.ledger.on_campaign(1, lambda c: commands.edit(c, actor="anna", now=START, limits=limits), first_in_line=True)
 
 
+@pytest.mark.sampled(3)
 @senders
 @pytest.mark.parametrize(
     ("change", "then"),
@@ -116,6 +118,7 @@ def test_f2_f15_a_mail_refused_at_the_lock_is_never_delivered(
     assert [breach for breach in broken(world) if "is lost" not in breach] == []
 
 
+@pytest.mark.sampled(3)
 @senders
 @pytest.mark.parametrize(
     ("change", "locked_for"),
@@ -158,6 +161,7 @@ def close_window(world: World) -> None:
     )
 
 
+@pytest.mark.sampled(3)
 @senders
 @pytest.mark.parametrize("change", [lower_limit, lower_mailbox_limit, slow_down, close_window])
 def test_f2_limit_pace_or_window_changed_meanwhile_hold_from_then_on(
@@ -171,6 +175,7 @@ def test_f2_limit_pace_or_window_changed_meanwhile_hold_from_then_on(
     assert broken(world) == []
 
 
+@pytest.mark.sampled(2)
 @senders
 def test_f2_the_window_closes_while_the_body_is_held_so_the_mail_waits_for_the_next(
     world: World, sender: Sender
@@ -203,6 +208,7 @@ def test_f2_a_lost_race_alone_is_no_refusal_and_the_held_body_goes_out(world: Wo
     assert world.accepted() == {(1, 1): 1}
 
 
+@pytest.mark.sampled(2)
 @senders
 def test_f26_a_sender_of_another_epoch_gets_no_lock_and_records_no_failure(
     world: World, sender: Sender, monkeypatch: pytest.MonkeyPatch
@@ -216,6 +222,7 @@ def test_f26_a_sender_of_another_epoch_gets_no_lock_and_records_no_failure(
     assert len(world.events(1)) == before
 
 
+@pytest.mark.sampled(2)
 @senders
 def test_f26_a_sender_that_does_not_own_the_campaign_gets_no_lock(
     world: World, sender: Sender, monkeypatch: pytest.MonkeyPatch
@@ -335,6 +342,6 @@ def test_f3_killed_while_the_failure_of_such_a_lock_is_only_journaled_the_restar
 @senders
 def test_f13_a_contact_that_is_missing_fails_that_lead_alone(world: World, sender: Sender) -> None:
     world.campaign(1, sender, ["lead"] * 3)
-    world.ledger.keep((kept.ERASE_CONTACT, [{"b_campaign_id": 1, "b_lead_id": 2}]))
+    world.ledger.keep((ERASE_CONTACT, [{"b_campaign_id": 1, "b_lead_id": 2}]))
     world.run(START)
     assert world.states(1) == ["sent", "failed", "sent"]

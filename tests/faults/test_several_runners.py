@@ -9,6 +9,8 @@ import pytest
 
 from domain.events import EmailInDoubt, EmailLocked, Sender
 from domain.rules import Limits
+from runner.sending.liveness import Liveness
+from tests.databases import on_postgresql
 from tests.faults.invariants import broken
 from tests.faults.processes import CONTEXT, TIMEOUT_S, ended
 from tests.faults.steps import Fault, struck
@@ -19,11 +21,12 @@ RUNNERS = 3
 senders = pytest.mark.parametrize("sender", ["v1", "v2"])
 
 
-def run_together(world: World) -> None:
-    """All runners begin their first tick at the same moment."""
+def run_together(world: World, step: str = "before the tick is told", *, claims: bool = False) -> None:
+    """All runners come to this step of their first tick at the same moment. Without claims each of them works on every
+    campaign, as on SQLite: so only the append decides."""
     together = CONTEXT.Barrier(RUNNERS)
-    wait = Fault("before the tick is told", 1, partial(together.wait, TIMEOUT_S))
-    victims = [world.victim(wait) for _ in range(RUNNERS)]
+    wait = Fault(step, 1, partial(together.wait, TIMEOUT_S))
+    victims = [world.victim(wait, claims=claims) for _ in range(RUNNERS)]
     assert [ended(victim) for victim in victims] == [0] * RUNNERS
 
 
@@ -39,6 +42,17 @@ def test_f20_f28_runners_at_once_send_each_mail_once_and_none_meets_a_busy_datab
     assert broken(world) == []
 
 
+@on_postgresql
+def test_f20_runners_that_claim_what_they_work_on_send_each_mail_once_too(world: World) -> None:
+    for number in range(1, 7):
+        world.campaign(number, ("v1", "v2")[number % 2], ["lead"] * 5)
+    run_together(world, "before a tick", claims=True)
+    assert world.accepted().total() == 30
+    assert not world.told(EmailInDoubt)
+    assert "Error" not in (world.folder / "log").read_text()
+    assert broken(world) == []
+
+
 def test_f20_runners_at_once_keep_the_pace(world: World) -> None:
     slow = Limits(daily_limit=1000, delay_s=300, max_attempts=4)
     world.campaign(1, "v1", ["lead"] * 10, limits=slow)
@@ -49,7 +63,10 @@ def test_f20_runners_at_once_keep_the_pace(world: World) -> None:
 
 
 @senders
-def test_f20_of_two_runners_at_one_lead_the_second_is_refused(world: World, sender: Sender) -> None:
+def test_f20_of_two_runners_at_one_lead_the_second_is_refused(
+    world: World, sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Liveness, "claim", lambda *_: True)  # a claim is a courtesy: the append decides
     world.campaign(1, sender, ["lead"] * 2)
 
     def second_runner_is_faster() -> None:
@@ -79,11 +96,12 @@ def test_f29_the_other_sender_takes_the_last_place_while_a_body_is_held(
     world: World, first: Sender, other: Sender
 ) -> None:
     world.mailbox(daily_limit=3)
-    world.campaign(1, first, ["lead"] * 5)
+    world.campaign(1, first, ["lead"] * 5, Limits(daily_limit=1000, delay_s=60))
 
     def other_sender_takes_the_last() -> None:
         world.campaign(2, other, ["lead"])
-        world.run(START, until=START + timedelta(seconds=1))
+        too_soon_for_the_first = START + timedelta(seconds=61)
+        world.run(too_soon_for_the_first, until=too_soon_for_the_first + timedelta(seconds=1))
 
     with struck(Fault("after the body", 3, other_sender_takes_the_last)):
         world.run(START)

@@ -11,6 +11,8 @@ import pytest
 
 from domain import commands
 from domain.events import DuplicateDetected, EmailFailed, EmailInDoubt, EmailLocked, RunnerStopped, Sender
+from tests.another_program import append_lock_is_free
+from tests.databases import on_postgresql
 from tests.faults.invariants import broken, duplicates
 from tests.faults.processes import ended, is_stopped, wait_until
 from tests.faults.steps import Fault, Strike, allow_dot, forbid_dot, interrupt, stop, terminate
@@ -86,6 +88,25 @@ def test_f11_a_late_outcome_of_a_mail_that_a_person_had_sent_again_is_an_alarm(w
     assert len(world.told(DuplicateDetected)) == 1
     assert duplicates(world.accepted())
     assert [breach.partition(":")[0] for breach in broken(world)] == ["I1", "I6/I7"]  # both see it: none is hidden
+
+
+@on_postgresql
+@senders
+def test_f11_a_runner_that_is_stopped_while_it_holds_the_append_lock_holds_up_the_others_for_seconds_only(
+    world: World, sender: Sender
+) -> None:
+    """The server ends its transaction; on SQLite nobody could, so all others wait until it is woken or killed."""
+    world.campaign(1, sender, ["lead"] * 3)
+    victim = world.victim(Fault("in the lock's transaction", 2, stop), patience={"IDLE_TIMEOUT_S": 0.5})
+    wait_until(lambda: is_stopped(victim))
+    assert not append_lock_is_free(world.database)
+    world_goes_on_without(world)
+    assert world.states(1) == ["sent"] * 3
+    wake(victim)
+    assert ended(victim) == 0
+    assert world.accepted() == {(1, lead): 1 for lead in (1, 2, 3)}
+    assert not world.told(EmailInDoubt)
+    assert broken(world) == []
 
 
 @senders

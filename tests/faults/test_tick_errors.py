@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, MutableMapping
 from contextlib import closing
 from typing import Any
@@ -14,7 +13,9 @@ from domain.events import Sender
 from projections import kept
 from runner.clock import SimulatedClock
 from runner.daemon import Runner
+from runner.mail.templates import Content
 from runner.store.ledger import Ledger
+from tests.another_program import run
 from tests.faults.invariants import broken
 from tests.faults.processes import TIMEOUT_S
 from tests.faults.world import START, World
@@ -22,7 +23,7 @@ from tests.faults.world import START, World
 Log = list[MutableMapping[str, Any]]
 
 DROP_CONTENT = delete(kept.contents).where(kept.contents.c.campaign_id == bindparam("b_campaign_id"))
-CONTENT = {"campaign_id": 1, "version": 1, "digest": "0" * 64, "subject": "Cześć", "text": "Dzień dobry.\n"}
+CONTENT = {"campaign_id": 1, "version": 1, "digest": "0" * 64, **Content("Cześć", "Dzień dobry.\n").row}
 
 senders = pytest.mark.parametrize("sender", ["v1", "v2"])
 
@@ -33,8 +34,8 @@ def lose_content(world: World) -> None:
 
 def write_an_event_from_the_future(world: World) -> None:
     version = world.ledger.version("campaign-1") + 1
-    with closing(sqlite3.connect(world.database)) as connection, connection:
-        connection.execute("INSERT INTO stored_events VALUES ('campaign-1', ?, 'EmailTeleported/1', '{}')", (version,))
+    statement = "INSERT INTO stored_events VALUES ('campaign-1', :version, 'EmailTeleported/1', '{}')"
+    run(world.database, statement, version=version)
 
 
 @senders
@@ -45,7 +46,10 @@ def test_f43_one_campaign_that_cannot_be_worked_on_is_logged_and_all_others_go_o
     for number in (1, 2, 3):
         world.campaign(number, sender, ["lead"] * 2)
     break_campaign(world)
-    with closing(Ledger(world.database)) as ledger, Runner(ledger, world.runners, SimulatedClock(START)) as runner:
+    with (
+        closing(Ledger(world.database)) as ledger,
+        Runner(ledger, world.runners, SimulatedClock(START)) as runner,
+    ):
         for _ in range(2):
             if (tick := runner.tick(sender)) is not None:
                 assert tick.wait(TIMEOUT_S)
@@ -59,12 +63,15 @@ def test_f43_one_campaign_that_cannot_be_worked_on_is_logged_and_all_others_go_o
 def test_f43_the_error_is_counted_and_later_ticks_go_on_with_that_campaign_too(world: World, sender: Sender) -> None:
     world.campaign(1, sender, ["lead"])
     lose_content(world)
-    with closing(Ledger(world.database)) as ledger, Runner(ledger, world.runners, SimulatedClock(START)) as runner:
+    with (
+        closing(Ledger(world.database)) as ledger,
+        Runner(ledger, world.runners, SimulatedClock(START)) as runner,
+    ):
         tick = runner.tick(sender)
         assert tick is not None
         assert tick.wait(TIMEOUT_S)
         assert tick.results == {"error": 1}
-        world.ledger.keep((kept.ADD_CONTENT, [{**CONTENT, "html": None}]))
+        world.ledger.keep((kept.ADD_CONTENT, [CONTENT]))
         tick = runner.tick(sender)
         assert tick is not None
         assert tick.wait(TIMEOUT_S)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 import structlog
+from psycopg.sql import SQL
+from psycopg_pool.base import AttemptWithBackoff
+from sqlalchemy.engine import URL
 
+import runner.sending.liveness
 import runner.sending.recording
+import runner.store.postgres
 from runner.clock import RealClock, SimulatedClock
 from runner.daemon import CADENCE, Runner, run_real, run_simulated, stopped_by_signals
 from runner.sending.guard import Guard
@@ -17,22 +23,32 @@ from runner.store.ledger import Ledger
 from tests.faults.steps import Fault, struck
 
 RETRY_EVERY_S = 0.01
+RECONNECT_AFTER_S = 0.02
+"""psycopg's pool waits a second before it tries again, and twice as long each time after that."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a runner does: from `start` to `until` in simulated time, or in real time until it is told to stop."""
 
-    database: Path
+    database: URL
     runners: Path
     faults: tuple[Fault, ...] = ()
     start: datetime | None = None
     until: datetime | None = None
+    claims: bool = True  # False: it works on every campaign, whoever else does
+    patience: Mapping[str, float] = field(
+        default_factory=dict
+    )  # other values for the time-outs of its PostgreSQL store
 
 
 def run(plan: Plan) -> None:
     """Run to the end of the plan, or to its fault."""
     runner.sending.recording.RETRY_EVERY_S = RETRY_EVERY_S
+    AttemptWithBackoff.INITIAL_DELAY = RECONNECT_AFTER_S
+    vars(runner.store.postgres).update(plan.patience)
+    if not plan.claims:
+        vars(runner.sending.liveness)["CLAIM"] = SQL("SELECT true OR %s > 0")
     _log_to(plan.runners.parent / "log")
     with struck(*plan.faults):
         ledger = Ledger(plan.database)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Engine, bindparam, delete, select
+from sqlalchemy.engine import URL
 
 from domain import commands
 from domain import events as e
@@ -24,16 +24,18 @@ from domain.calendar import WEEK, Schedule
 from domain.commitments import SALT_BYTES, contact_commitment, message_id
 from domain.rules import Limits
 from projections import kept
-from projections.database import engine_for, reading
+from projections.database import engine_for, is_sqlite, reading
 from projections.projector import Projector
 from runner.clock import SimulatedClock
 from runner.daemon import CADENCE, Runner, run_simulated
+from runner.mail.templates import Content
 from runner.sending.guard import Guard
 from runner.store.ledger import Ledger, campaign_stream, mailbox_stream
+from tests.another_program import give_back, take_away
 from tests.faults import victim
 from tests.faults.processes import put_away, started
 from tests.faults.server import Server
-from tests.faults.steps import Fault
+from tests.faults.steps import Fault, Strike, empty_disk, fill_disk
 
 START = datetime(2026, 10, 5, 6, tzinfo=UTC)
 """A Monday, 08:00 in Warsaw."""
@@ -48,28 +50,27 @@ MAILBOX = "sales"
 DOMAIN = "example.com"
 DIGEST = "0" * 64
 
+ERASE_CONTACT = delete(kept.contacts).where(
+    kept.contacts.c.campaign_id == bindparam("b_campaign_id"), kept.contacts.c.lead_id == bindparam("b_lead_id")
+)
+
 Person = tuple[int, int]
 """Campaign and lead."""
 
 
 @dataclass
 class World:
-    """One folder: a ledger, the runners' own files, and what the server has accepted."""
+    """A ledger, and in one folder the runners' own files and what the server has accepted."""
 
     folder: Path
     server: Server
-    template: Path
+    database: URL
     port: int = 0  # of another server than this one, if a test has its own
     _people: dict[str, Person] = field(default_factory=dict)
     _victims: list[BaseProcess] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        shutil.copy(self.template, self.database)
         Guard(self.ledger, self.runners).mark()
-
-    @property
-    def database(self) -> Path:
-        return self.folder / "ledger.db"
 
     @property
     def runners(self) -> Path:
@@ -84,15 +85,28 @@ class World:
         """The operators' own view of the ledger; runners open theirs."""
         return Ledger(self.database)
 
+    @cached_property
+    def engine(self) -> Engine:
+        """For the views."""
+        return engine_for(self.database)
+
+    def leave(self) -> None:
+        """Give back every connection of our own; what is asked for next is opened anew."""
+        for held in (self.__dict__.pop("ledger", None), self.__dict__.pop("engine", None)):
+            if isinstance(held, Ledger):
+                held.close()
+            elif isinstance(held, Engine):
+                held.dispose()
+
     def close(self) -> None:
         for process in self._victims:
             put_away(process)
-        self.ledger.close()
+        self.leave()
         self.server.close()
 
     # --- given ---
 
-    def mailbox(self, name: str = MAILBOX, daily_limit: int = 1000) -> None:
+    def mailbox(self, name: str = MAILBOX, daily_limit: int = 1000, connections: int = 1) -> None:
         identity = {
             "name": name,
             "digest": DIGEST,
@@ -104,6 +118,7 @@ class World:
             "user": None,
             "password_ref": None,
             "allow_plaintext": 0,
+            "connections": connections,
         }
         self.ledger.on_mailbox(
             name,
@@ -127,7 +142,8 @@ class World:
         number of its own begins with that name."""
         if not self.ledger.version(mailbox_stream(mailbox)):
             self.mailbox(mailbox)
-        content = {"campaign_id": number, "version": 1, "digest": DIGEST, "subject": "Cześć {{ name }}", "html": None}
+        content = Content("Cześć {{ name }}", "Zażółć gęślą jaźń, {{ name }}.\n")
+        row = {"campaign_id": number, "version": 1, "digest": DIGEST, **content.row}
         self.ledger.on_campaign(
             number,
             lambda campaign: commands.create(
@@ -142,7 +158,7 @@ class World:
                 actor="anna",
                 now=started_at,
             ),
-            lambda _: [(kept.ADD_CONTENT, [{**content, "text": "Zażółć gęślą jaźń, {{ name }}.\n"}])],
+            lambda _: [(kept.ADD_CONTENT, [row])],
         )
         self._queue(number, leads, started_at)
         self.ledger.on_campaign(number, lambda c: commands.start(c, actor="anna", reason=None, now=started_at))
@@ -160,6 +176,7 @@ class World:
                     "position": position,
                     "address": address,
                     "address_key": address,
+                    "address_hmac": f"hmac of {address}",
                     "salt": salt,
                     "fields": json.dumps(fields),
                     "revision": 0,
@@ -174,9 +191,9 @@ class World:
 
     # --- when ---
 
-    def victim(self, *faults: Fault, start: datetime = START, until: datetime = END) -> BaseProcess:
+    def victim(self, *faults: Fault, start: datetime = START, until: datetime = END, **other: Any) -> BaseProcess:
         """A runner in a process of its own, in simulated time, with these faults."""
-        return self.started(victim.run, victim.Plan(self.database, self.runners, faults, start, until))
+        return self.started(victim.run, victim.Plan(self.database, self.runners, faults, start, until, **other))
 
     def victim_in_real_time(self, *faults: Fault) -> BaseProcess:
         """The same on the machine's clock, until it is told to stop."""
@@ -199,9 +216,17 @@ class World:
 
     def follow(self) -> None:
         """The views take in what was appended."""
-        engine = engine_for(f"sqlite:///{self.database}")
-        Projector(engine, self.ledger.read).catch_up()
-        engine.dispose()
+        Projector(self.engine, self.ledger.read).catch_up()
+
+    @property
+    def take_away(self) -> Strike:
+        """The database takes nothing more: SQLite meets a full disk in the process that is struck, a server is gone."""
+        return fill_disk if is_sqlite(self.database) else partial(take_away, self.database)
+
+    @property
+    def give_back(self) -> Strike:
+        """It takes everything again."""
+        return empty_disk if is_sqlite(self.database) else partial(give_back, self.database)
 
     # --- then ---
 
@@ -228,8 +253,6 @@ class World:
             return [campaign.roll.state(position).label for position in range(len(campaign.roll))]
 
     def kept_leads(self) -> set[Person]:
-        engine = engine_for(f"sqlite:///{self.database}")
-        with reading(engine) as connection:
+        with reading(self.engine) as connection:
             rows = connection.execute(select(kept.contacts.c.campaign_id, kept.contacts.c.lead_id)).all()
-        engine.dispose()
         return {(row[0], row[1]) for row in rows}

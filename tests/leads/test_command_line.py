@@ -14,6 +14,7 @@ import pytest
 from runner.cli.app import app
 from runner.mail.sanitise import line_problem
 from runner.settings import FILE_NAME, load_settings
+from tests.databases import Databases
 from tests.leads.world import World
 
 LEADS = "email,first_name\nanna@example.com,Anna\njan@example.com,Jan\n"
@@ -35,11 +36,12 @@ class Sendledger(Protocol):
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, databases: Databases, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a ledger that the program has made; it is where commands are given."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SENDLEDGER_ACTOR", "operator")
-    app(["init"], standalone_mode=False)
+    url = databases.empty().render_as_string(hide_password=False)
+    app(["init", "--database-url", url], standalone_mode=False)
     return tmp_path
 
 
@@ -47,7 +49,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def world(home: Path) -> Iterator[World]:
     """The same ledger, with campaign 4."""
     settings = load_settings(home / FILE_NAME)
-    world = World(settings.database, settings.secret())
+    world = World(settings.url, home, settings.secret())
     world.campaign()
     yield world
     world.close()

@@ -22,7 +22,7 @@ EVERYBODY = [f"person{number}@example.com" for number in range(COUNT)]
 
 def process(world: World, file: Path, *faults: Fault, suppresses: bool = False) -> BaseProcess:
     """An import in a process of its own."""
-    return started(victim.run, victim.Plan(world.path, file, faults, suppresses))
+    return started(victim.run, victim.Plan(world.url, file, faults, suppresses))
 
 
 def killed_at(world: World, file: Path, step: str, nth: int, *, suppresses: bool = False) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from runner.leads.spool import BATCH
-from runner.settings import FILE_NAME, TEMPLATE
+from runner.settings import FILE_NAME, new_settings
 from tests.faults.processes import wait_until
 from tests.leads.world import World, people
 
@@ -38,7 +38,7 @@ finally:
 @pytest.fixture
 def home(world: World) -> Path:
     """Where the command is given: the world's folder, with its settings."""
-    settings = TEMPLATE.replace("sqlite:///sendledger.db", f"sqlite:///{world.path.name}")
+    settings = new_settings(world.url.render_as_string(hide_password=False))
     (world.folder / FILE_NAME).write_text(settings)
     (world.folder / "sendledger.key").write_bytes(world.secret)
     return world.folder

@@ -1,17 +1,17 @@
-"""A real ledger in a file, with campaigns made by the domain's own commands, for the tests of lead files."""
+"""A real ledger, with campaigns made by the domain's own commands, for the tests of lead files."""
 
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
+from sqlalchemy.engine import URL
 
 from domain import commands, gate, mailbox
 from domain.calendar import WEEK, Schedule
@@ -19,7 +19,8 @@ from domain.commands import Failure
 from domain.commitments import contact_commitment
 from domain.events import ContactChanged, EmailQueued, EmailSkipped, Event
 from domain.rules import Limits
-from projections.database import engine_for, reading
+from migrations.run import target_metadata
+from projections.database import engine_for, is_sqlite, reading
 from projections.kept import contacts_of
 from runner.leads.importing import ImportReport, import_leads
 from runner.store.ledger import Ledger, campaign_stream
@@ -48,18 +49,15 @@ def noon() -> datetime:
 class World:
     """One ledger, and what is done to it."""
 
-    path: Path
+    url: URL
+    folder: Path
     secret: bytes = SECRET
 
     def __post_init__(self) -> None:
-        self.ledger = Ledger(self.path)
+        self.ledger = Ledger(self.url)
 
     def close(self) -> None:
         self.ledger.close()
-
-    @property
-    def folder(self) -> Path:
-        return self.path.parent
 
     # --- given, and when ---
 
@@ -164,7 +162,7 @@ class World:
 
     def contacts(self, number: int = 4) -> list[dict[str, Any]]:
         """The campaign's contacts by position, with their merge fields as they were given."""
-        with connected(self.path) as connection:
+        with connected(self.url) as connection:
             rows = [dict(row) for row in contacts_of(connection, number)]
         return [{**row, "fields": json.loads(row["fields"])} for row in rows]
 
@@ -178,7 +176,7 @@ class World:
         return [event.priority for event in self.events(number) if isinstance(event, EmailQueued)]
 
     def suppressions(self) -> list[Suppression]:
-        with connected(self.path) as connection:
+        with connected(self.url) as connection:
             return list(suppressions(connection))
 
     def events(self, number: int = 4) -> list[Event]:
@@ -198,13 +196,25 @@ class World:
             return campaign.roll.state(position).label
 
     def octets(self) -> bytes:
-        """The database as it lies on the disk, with what has not been moved into it yet."""
-        return b"".join(path.read_bytes() for path in self.folder.glob(f"{self.path.name}*") if path.is_file())
+        """All that is in the tables; on SQLite the very files, with what has not been moved into the first one yet."""
+        if not is_sqlite(self.url):
+            return str(self.rows()).encode()
+        with connected(self.url):  # whoever closes a file last tidies up
+            files = Path(self.url.database or "").parent.glob(f"{Path(self.url.database or '').name}*")
+            return b"".join(path.read_bytes() for path in files if path.is_file())
 
-    def everything(self) -> tuple[list[str], list[str]]:
+    def everything(self) -> tuple[dict[str, list[tuple[Any, ...]]], list[str]]:
         """All rows of all tables, and all files there are: equal before and after what changes nothing."""
-        with closing(sqlite3.connect(self.path)) as connection:
-            return list(connection.iterdump()), sorted(path.name for path in self.folder.iterdir())
+        return self.rows(), sorted(path.name for path in self.folder.iterdir())
+
+    def rows(self) -> dict[str, list[tuple[Any, ...]]]:
+        """The rows of all tables in the order of their keys."""
+        with connected(self.url) as connection:
+            return {
+                table.name: [tuple(row) for row in connection.execute(select(table).order_by(*table.primary_key))]
+                for metadata in target_metadata(connection.dialect.name)
+                for table in metadata.tables.values()
+            }
 
     def unsound(self, number: int = 4) -> list[str]:
         """What does not hold of any campaign: one contact for each queued lead, tied to the latest of its events."""
@@ -225,9 +235,9 @@ class World:
 
 
 @contextmanager
-def connected(path: Path) -> Iterator[Connection]:
+def connected(url: URL) -> Iterator[Connection]:
     """A connection of a test's own, past whatever the program still holds."""
-    engine = engine_for(f"sqlite:///{path}")
+    engine = engine_for(url)
     try:
         with reading(engine) as connection:
             yield connection

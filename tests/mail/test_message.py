@@ -11,7 +11,7 @@ from email.headerregistry import AddressHeader
 from email.message import EmailMessage
 from email.policy import compat32, default
 from email.utils import parseaddr
-from typing import cast
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -107,6 +107,42 @@ def test_the_headers_are_exactly_these_and_the_extra_ones(rendered: Rendered) ->
     assert sorted(message.keys()) == sorted([*HEADERS, *headers])
     assert message["List-Unsubscribe"] == "<https://example.com/u/1>"
     assert message["MIME-Version"] == "1.0"
+
+
+def test_a_mail_can_have_headers_of_its_own_beside_those_of_all() -> None:
+    layout = MessageLayout(ANNA, html=False, headers={"List-Id": "<autumn.example.com>"})
+    for token in ("one", "two"):
+        own = {"List-Unsubscribe": f"<https://example.com/u/{token}>", "X-Own": token}
+        parts: dict[str, Any] = {"to": "jan@example.com", "rendered": PLAIN, "message_id": MESSAGE_ID, "date": NOON}
+
+        raw = layout.build(**parts, headers=own)
+
+        verify_message(raw, layout.intended(**parts, headers=own))
+        assert sorted(read(raw).keys()) == sorted([*HEADERS, "List-Id", *own])
+        assert read(raw)["List-Unsubscribe"] == f"<https://example.com/u/{token}>"
+        with pytest.raises(MessageBroken):
+            verify_message(raw, layout.intended(**parts))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Subject", "x: y"),
+        ("list-id", "<other.example.com>"),
+        ("X-Own", "a\r\nBcc: b@example.com"),
+        ("X-Own", "ż"),
+        ("X-Own", "=?utf-8?q?x?="),
+        ("X Own", "a, b"),
+        ("X-Own", "x" * 996),
+    ],
+)
+def test_a_header_of_a_mail_s_own_that_cannot_stand_there_is_refused(name: str, value: str) -> None:
+    layout = MessageLayout(ANNA, html=False, headers={"List-Id": "<autumn.example.com>"})
+
+    with pytest.raises(MessageBroken) as broken:
+        layout.build(to="a@example.com", rendered=PLAIN, message_id=MESSAGE_ID, date=NOON, headers={name: value})
+
+    assert value not in str(broken.value)
 
 
 def test_the_date_keeps_its_own_offset() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -30,6 +32,12 @@ def compiled(subject: str = "Oferta", text: str = "Treść\n", html: str | None 
     return compile_content(Content(subject, text, html))
 
 
+def with_part(part: str, source: str) -> CompiledContent:
+    """Content whose subject, text or html is this one."""
+    parts: dict[str, Any] = {"subject": "s", "text": "t", part: source}
+    return compile_content(Content(**parts))
+
+
 def test_all_parts_are_filled_and_name_their_fields() -> None:
     content = compiled("Dla {{ company }}", "Dzień dobry, {{ first_name }}!\n", "<p>{{ first_name }}</p>\n")
 
@@ -47,6 +55,47 @@ def test_conditions_filters_and_slices_work() -> None:
     rendered = compiled(text=text).render({**ANNA, "city": "Łódź", "price": "9.50"})
 
     assert rendered.text == "ŁÓDŹ Żaneta Żan 9,50\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("{{ nick | default('Kliencie') }}", "Kliencie"),
+        ("{{ blank | default('Kliencie') }}", "Kliencie"),
+        ("{{ spaces | d('Kliencie') }}", "Kliencie"),
+        ("{{ blank | default('Kliencie', false) }}!", "!"),
+        ("{{ name | default('Kliencie') }}", "łucja WIŚNIEWSKA-żółć"),
+        ("{{ blank | length | default('x') }}", "0"),
+        ("{{ name | upper }}", "ŁUCJA WIŚNIEWSKA-ŻÓŁĆ"),
+        ("{{ name | lower }}", "łucja wiśniewska-żółć"),
+        ("{{ name | capitalize }}", "Łucja wiśniewska-żółć"),
+        ("{{ name | title }}", "Łucja Wiśniewska-Żółć"),
+        ("{{ spaced | trim }}", "Ola"),
+        ("{{ name | truncate(10, end='…') }}", "łucja…"),
+        ("{{ name | truncate(10, true, '…') }}", "łucja WIŚ…"),
+        ("{{ name | truncate(21) }}", "łucja WIŚNIEWSKA-żółć"),
+        ("{{ name | truncate(20, true) }}", "łucja WIŚNIEWSKA-..."),
+    ],
+)
+def test_a_filter_does_what_its_name_says(source: str, text: str) -> None:
+    fields = {"name": "łucja WIŚNIEWSKA-żółć", "blank": "", "spaces": "  ", "spaced": " Ola "}
+
+    assert compiled(text=source).render(fields).text == f"{text}\n"
+
+
+@given(lines, st.integers(3, 60))
+def test_what_truncate_returns_is_never_longer_than_was_asked(value: str, length: int) -> None:
+    said = compiled(text=f"{{{{ name | truncate({length}) }}}}.").render({"name": value}).text
+
+    assert len(said) <= length + len(".\n")
+
+
+def test_an_unknown_filter_is_named_with_those_there_are_and_its_line() -> None:
+    with pytest.raises(InvalidInput) as refused:
+        compiled(text="Witaj,\n{{ name | uper }}")
+
+    assert str(refused.value).startswith("text: line 2: there is no filter uper. Known filters: capitalize, count, d, ")
+    assert {"default", "lower", "title", "trim", "truncate", "upper"} <= set(re.findall(r"\w+", refused.value.mend))
 
 
 def test_a_body_keeps_its_last_line_end_or_is_given_one() -> None:
@@ -125,7 +174,7 @@ def test_a_value_is_never_read_as_a_template() -> None:
 @pytest.mark.parametrize("part", ["text", "html"])
 def test_a_template_outside_the_language_is_refused_with_its_part(part: str, source: str, reason: str) -> None:
     with pytest.raises(InvalidInput, match=reason) as refused:
-        compile_content(Content(**{"subject": "s", "text": "t", part: source}))
+        with_part(part, source)
 
     assert refused.value.field == part
     assert refused.value.mend
@@ -156,7 +205,7 @@ def test_a_missing_field_is_named() -> None:
 @pytest.mark.parametrize("part", ["subject", "text", "html"])
 @pytest.mark.parametrize("value", ["Secretly\r\nBcc: x@example.com", "Secretly =?utf-8?q?=0D=0A?=", "Secretly\0"])
 def test_an_unsafe_value_fails_the_lead_and_is_not_quoted(part: str, value: str) -> None:
-    content = compile_content(Content(**{"subject": "s", "text": "t", part: "Witaj, {{ first_name }}"}))
+    content = with_part(part, "Witaj, {{ first_name }}")
 
     with pytest.raises(RenderFailed) as failed:
         content.render({"first_name": value})

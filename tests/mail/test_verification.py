@@ -12,6 +12,7 @@ import pytest
 from runner.mail.errors import MessageBroken
 from runner.mail.message import Author, Intended, MessageLayout
 from runner.mail.templates import Rendered
+from runner.mail.unsubscribe import Unsubscribe
 from runner.mail.verification import verify_message
 
 ANNA = Author("Anna Żółkiewska", "anna@example.com")
@@ -21,11 +22,13 @@ BOTH = Rendered(
     "Zażółć", "Dzień dobry, Łucjo. Oto nasza jesienna oferta.\n", "<p>Dzień dobry, Łucjo. Oto oferta.</p>\n"
 )
 
+OWN = Unsubscribe("u@example.com", "https://example.com/u/{token}").headers("abc234" * 6)
+
 
 def message(rendered: Rendered, to: str = "lucja@example.com") -> tuple[bytes, Intended]:
     layout = MessageLayout(ANNA, html=rendered.html is not None, headers={"List-Id": "<autumn.example.com>"})
-    raw = layout.build(to=to, rendered=rendered, message_id="<1a@example.com>", date=NOON)
-    return raw, layout.intended(to=to, rendered=rendered, message_id="<1a@example.com>", date=NOON)
+    raw = layout.build(to=to, rendered=rendered, message_id="<1a@example.com>", date=NOON, headers=OWN)
+    return raw, layout.intended(to=to, rendered=rendered, message_id="<1a@example.com>", date=NOON, headers=OWN)
 
 
 def swap(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
@@ -42,6 +45,10 @@ TAMPERED_HEADERS = [
     swap(b"\r\nDate:", b"\r\nSubject: again\r\nDate:"),
     swap(b"\r\nList-Id: <autumn.example.com>", b""),
     swap(b"List-Id: <autumn", b"List-Id: <spring"),
+    swap(b"\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click", b""),
+    swap(b"\r\nList-Unsubscribe-Post:", b"\r\nList-Unsubscribe: <https://x.example/>\r\nList-Unsubscribe-Post:"),
+    swap(b"example.com/u/abc", b"example.com/u/abd"),
+    swap(b"One-Click", b"Two-Clicks"),
     swap(b"To: lucja@", b"To: other@"),
     swap(b"To: lucja@example.com", b"To: lucja@example.com, x@example.com"),
     swap(b"To: lucja@example.com", "To: łucja@example.com".encode()),

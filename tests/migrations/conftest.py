@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 import structlog
 from alembic.config import Config
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
+from sqlalchemy.engine import URL
 
 import migrations.run
+from migrations.grants import grants
 from projections.database import engine_for, writing
+from runner.store.ledger import Ledger
 from tests.cli.desk import Desk
+from tests.databases import Databases, PostgresDatabases
 from tests.projections.conftest import desk_at
-from tests.projections.databases import Databases
 
 NEWER = "0002"
 ADDS_A_COLUMN = "op.add_column('suppressed', sa.Column('note', sa.Text))"
@@ -32,36 +35,33 @@ def upgrade() -> None:
 """
 
 NewerProgram = Callable[[str], None]
-
-
-@pytest.fixture(scope="session")
-def databases(tmp_path_factory: pytest.TempPathFactory) -> Databases:
-    """Makes databases, as often as it is asked."""
-    return Databases(tmp_path_factory.mktemp("databases"))
+NewRole = Callable[[], str]
 
 
 @pytest.fixture
-def empty(databases: Databases) -> str:
-    """The URL of a database without any table."""
+def empty(databases: Databases) -> URL:
+    """A database without any table."""
     return databases.empty()
 
 
 @pytest.fixture
-def database(databases: Databases) -> str:
-    """The URL of a database with all tables."""
-    return databases.made()
-
-
-@pytest.fixture
-def engine(database: str) -> Iterator[Engine]:
-    """An engine on it."""
+def engine(database: URL) -> Iterator[Engine]:
+    """An engine on an empty ledger."""
     engine = engine_for(database)
     yield engine
     engine.dispose()
 
 
 @pytest.fixture
-def desk(tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+def ledger(database: URL) -> Iterator[Ledger]:
+    """The event store on it."""
+    ledger = Ledger(database)
+    yield ledger
+    ledger.close()
+
+
+@pytest.fixture
+def desk(tmp_path: Path, database: URL, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     """A command line on it."""
     yield desk_at(tmp_path, database, monkeypatch)
     structlog.reset_defaults()
@@ -87,7 +87,26 @@ def newer_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NewerProgr
 
 
 @pytest.fixture
-def made_by_a_newer_program(engine: Engine) -> None:
-    """The database bears a revision that this program does not have."""
+def new_role(databases: Databases) -> NewRole:
+    """Makes roles of a server, which may log in and nothing else."""
+    assert isinstance(databases, PostgresDatabases)
+    return databases.role
+
+
+def granted(database: URL, *, daemon: str | None = None, reader: str | None = None) -> URL:
+    """The database for one of these roles, which has its rights now."""
+    engine = engine_for(database)
+    with writing(engine) as connection:
+        for statement in list(grants(connection, daemon, reader)):
+            connection.execute(text(statement))
+    engine.dispose()
+    return database.set(username=daemon or reader)
+
+
+def of_a_newer_program(database: URL) -> URL:
+    """The database, which bears a revision from now on that this program does not have."""
+    engine = engine_for(database)
     with writing(engine) as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    engine.dispose()
+    return database

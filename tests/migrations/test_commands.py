@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+import structlog
+from sqlalchemy.engine import URL
 from typer.main import get_command
 
 from migrations.run import current, head
+from projections.database import engine_for
 from runner.cli.app import app
-from tests.cli.desk import BAD_INPUT, CAMPAIGN, DONE, PEOPLE, Desk, Said
-from tests.migrations.conftest import ADDS_A_COLUMN, NEWER, NewerProgram
+from tests.cli.desk import BAD_INPUT, CAMPAIGN, DONE, FAILED, PEOPLE, Desk, Said
+from tests.databases import Databases, on_sqlite
+from tests.migrations.conftest import ADDS_A_COLUMN, NEWER, NewerProgram, of_a_newer_program
 from tests.projections.conftest import desk_at
 from tests.projections.given import all_rows, tables_of
 
-NEEDS_NO_SCHEMA = {"init", "sink", "db current", "db upgrade"}
+NEEDS_NO_SCHEMA = {"init", "sink", "db current", "db upgrade", "doctor"}
 """They make a ledger, use none, or are there for another schema."""
 
 COMMANDS = {
@@ -26,17 +30,23 @@ COMMANDS = {
     "campaign edit": "1 autumn.toml",
     "campaign list": "",
     "campaign pause": "1",
+    "campaign preview": "1",
     "campaign resume": "1",
     "campaign retry": "1 --failed --reason mended",
     "campaign show": "1",
     "campaign start": "1",
+    "campaign test": "1 --to anna@sender.example",
     "check": "",
     "db check": "",
+    "db copy": "--to postgresql://127.0.0.1/elsewhere",
+    "db grant": "--reader anybody",
     "demo": "--folder .",
     "in-doubt list": "",
     "in-doubt resolve": "1 1 --sent --evidence log",
     "leads import": "1 leads.csv",
+    "leads list": "1",
     "mailbox add": "sales --from anna@sender.example --smtp-host 127.0.0.1 --smtp-tls none",
+    "mailbox days": "sales",
     "mailbox list": "",
     "mailbox pause": "sales",
     "mailbox resume": "sales",
@@ -51,28 +61,48 @@ COMMANDS = {
     "suppress import": "leads.csv",
     "suppress list": "",
     "suppress remove": "anna@customer.example",
+    "suppress token": "test",
     "tick": "v1",
+    "ticks": "",
     "why": "1",
 }
 """Each with what it needs to get as far as the database."""
 
 
+@pytest.fixture(scope="module")
+def untouched(all_databases: Databases) -> Iterator[dict[str, URL]]:
+    """A ledger of this program and one of a newer one. Many tests share them: nothing ever changes in them."""
+    with all_databases.within() as databases:
+        yield {"this": databases.made(), "newer": of_a_newer_program(databases.made())}
+
+
 @pytest.fixture
-def office(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    """A desk with a campaign's file, leads and a key."""
+def office(tmp_path: Path, untouched: dict[str, URL], program: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    """A desk with a campaign's file, leads and a key, at one of these ledgers."""
+    desk = desk_at(tmp_path, untouched[program], monkeypatch)
     monkeypatch.chdir(desk.folder)
     desk.write("autumn.toml", CAMPAIGN)
     desk.write("leads.csv", PEOPLE)
     desk.write("sendledger.key", "0123456789abcdef" * 4)
-    return desk
+    yield desk
+    structlog.reset_defaults()
 
 
+@pytest.fixture
+def looked(untouched: dict[str, URL], program: str) -> Iterator[Callable[[], object]]:
+    """Looks at all that is in it."""
+    engine = engine_for(untouched[program])
+    yield lambda: (all_rows(engine), tables_of(engine))
+    engine.dispose()
+
+
+@pytest.mark.parametrize("program", ["this"])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_database_of_an_older_program_is_refused_with_the_command_that_mends_it(
-    office: Desk, engine: Engine, newer_program: NewerProgram, command: str
+    office: Desk, looked: Callable[[], object], newer_program: NewerProgram, command: str
 ) -> None:
     newer_program(ADDS_A_COLUMN)
-    before = (all_rows(engine), tables_of(engine))
+    before = looked()
 
     said = office.says(*f"{command} {COMMANDS[command]}".split())
 
@@ -82,13 +112,15 @@ def test_a_database_of_an_older_program_is_refused_with_the_command_that_mends_i
         "sendledger: the database has schema 0001, this program needs 0002. "
         "Bring it up to date with `sendledger db upgrade`.\n",
     )
-    assert (all_rows(engine), tables_of(engine)) == before
+    assert looked() == before
 
 
-@pytest.mark.usefixtures("made_by_a_newer_program")
+@pytest.mark.parametrize("program", ["newer"])
 @pytest.mark.parametrize("command", [*COMMANDS, "db upgrade"])
-def test_a_database_of_a_newer_program_is_refused_for_good(office: Desk, engine: Engine, command: str) -> None:
-    before = (all_rows(engine), tables_of(engine))
+def test_a_database_of_a_newer_program_is_refused_for_good(
+    office: Desk, looked: Callable[[], object], command: str
+) -> None:
+    before = looked()
 
     said = office.says(*f"{command} {COMMANDS.get(command, '')}".split())
 
@@ -98,7 +130,24 @@ def test_a_database_of_a_newer_program_is_refused_for_good(office: Desk, engine:
         f"sendledger: the database has schema 9999, this program needs {head()}. "
         "A newer Sendledger made it: use that one, or a backup from before.\n",
     )
-    assert (all_rows(engine), tables_of(engine)) == before
+    assert looked() == before
+
+
+@pytest.mark.parametrize("program", ["newer"])
+def test_the_doctor_says_which_schema_there_is_and_leaves_the_rest(office: Desk, looked: Callable[[], object]) -> None:
+    before = looked()
+    said = office.says("doctor", "--format", "json")
+    found = {row["check"]: row for row in json.loads(said.out)}
+    assert (said.code, said.err) == (FAILED, "")
+    assert found["schema"] == {
+        "check": "schema",
+        "verdict": "FAIL",
+        "found": f"the database has schema 9999, this program needs {head()}.",
+        "mend": "A newer Sendledger made it: use that one, or a backup from before.",
+    }
+    assert found["append-only"]["verdict"] == "OK"
+    assert list(found)[-1] == "all else"
+    assert looked() == before
 
 
 def test_every_command_is_tried_on_another_schema() -> None:
@@ -118,7 +167,7 @@ def test_an_older_database_works_again_after_the_command_that_was_named(
     assert desk.says("status").code == DONE
 
 
-def test_an_upgrade_can_be_tried_first(desk: Desk, database: str, newer_program: NewerProgram) -> None:
+def test_an_upgrade_can_be_tried_first(desk: Desk, database: URL, newer_program: NewerProgram) -> None:
     newer_program(ADDS_A_COLUMN)
     told = desk.done("db", "upgrade", "--dry-run")
     assert told == f"Would bring the schema from 0001 to {NEWER}. Nothing was changed.\n"
@@ -131,8 +180,9 @@ def test_an_upgrade_twice_says_that_there_is_nothing_to_do(desk: Desk) -> None:
         assert desk.done("db", "upgrade", "--dry-run") == f"The schema is {head()}: nothing to do.\n"
 
 
+@on_sqlite  # on a server, a database without any table is nobody's ledger yet
 def test_an_empty_database_is_refused_until_it_is_upgraded(
-    tmp_path: Path, empty: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, empty: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk = desk_at(tmp_path, empty, monkeypatch)
     current(empty)  # whoever looks makes the file
@@ -147,7 +197,7 @@ def test_an_empty_database_is_refused_until_it_is_upgraded(
 
 @pytest.mark.parametrize("command", ["current", "check", "upgrade"])
 def test_where_there_is_no_database_none_is_made(
-    tmp_path: Path, empty: str, monkeypatch: pytest.MonkeyPatch, command: str
+    tmp_path: Path, empty: URL, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     desk = desk_at(tmp_path, empty, monkeypatch)
     for _ in range(2):

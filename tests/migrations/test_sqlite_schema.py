@@ -7,24 +7,28 @@ from __future__ import annotations
 import re
 
 from sqlalchemy import Engine
+from sqlalchemy.engine import URL
 
 from migrations.run import target_metadata
 from migrations.versions.r0001_first_ledger import TRIGGERS
 from projections.database import engine_for, reading, writing
+from tests.databases import on_sqlite
 from tests.projections.given import projected, story
 
+pytestmark = on_sqlite
 
-def test_tables_and_indexes_are_those_of_the_code(empty: str, engine: Engine) -> None:
+
+def test_tables_and_indexes_are_those_of_the_code(empty: URL, engine: Engine) -> None:
     assert statements(engine) == statements_of_the_code(empty)
 
 
-def test_tables_and_indexes_are_those_of_the_code_after_a_rebuild(empty: str, engine: Engine) -> None:
+def test_tables_and_indexes_are_those_of_the_code_after_a_rebuild(empty: URL, engine: Engine) -> None:
     projected(engine, story()).rebuild()
     assert statements(engine) == statements_of_the_code(empty)
 
 
 def test_the_triggers_that_guard_the_events_are_there_before_and_after_a_rebuild(engine: Engine) -> None:
-    guards = {normal(trigger) for trigger in TRIGGERS}
+    guards = {normal(trigger) for trigger in TRIGGERS["sqlite"]}
     assert triggers(engine) == guards
     projected(engine, story()).rebuild()
     assert triggers(engine) == guards
@@ -38,10 +42,10 @@ def statements(engine: Engine) -> set[str]:
         return set(map(normal, found))
 
 
-def statements_of_the_code(url: str) -> set[str]:
+def statements_of_the_code(url: URL) -> set[str]:
     engine = engine_for(url)
     with writing(engine) as connection:
-        for metadata in target_metadata():
+        for metadata in target_metadata("sqlite"):
             metadata.create_all(connection)
     found = statements(engine)
     engine.dispose()

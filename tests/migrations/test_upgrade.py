@@ -7,15 +7,16 @@ from collections.abc import Callable
 
 import pytest
 from sqlalchemy import Engine, inspect
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import DatabaseError
 
 from migrations.run import SchemaMismatch, current, head, require_head, upgrade
 from projections.database import engine_for, reading, writing
 from projections.kept import SUPPRESS, suppressed
+from runner.store.ledger import Ledger
 from tests.faults.processes import ended, started
-from tests.migrations.conftest import ADDS_A_COLUMN, NEWER, NewerProgram
+from tests.migrations.conftest import ADDS_A_COLUMN, NEWER, NewerProgram, of_a_newer_program
 from tests.projections import victims
-from tests.projections.databases import ledger_at
 from tests.projections.given import all_rows, projected, story, tables_of
 from tests.projections.victims import Moment
 
@@ -23,7 +24,7 @@ STORY = story()
 SOMEBODY = {"address_hmac": "f" * 64, "reason": "asked for it", "added_at": "2025-03-04", "actor": "anna"}
 
 
-def test_an_empty_database_gets_all_tables(empty: str, database: str) -> None:
+def test_an_empty_database_gets_all_tables(empty: URL, database: URL) -> None:
     assert current(empty) is None
     upgrade(empty)
     assert current(empty) == head()
@@ -31,7 +32,7 @@ def test_an_empty_database_gets_all_tables(empty: str, database: str) -> None:
     assert tables_at(empty) == tables_at(database)
 
 
-def test_an_upgrade_of_what_is_up_to_date_changes_nothing(database: str, engine: Engine) -> None:
+def test_an_upgrade_of_what_is_up_to_date_changes_nothing(database: URL, engine: Engine) -> None:
     fill(database, engine)
     rows, tables, kept = all_rows(engine), tables_of(engine), people(engine)
 
@@ -45,7 +46,7 @@ def test_an_upgrade_of_what_is_up_to_date_changes_nothing(database: str, engine:
 
 @pytest.mark.parametrize("statement", ["CREATE TABLE ticks", "CREATE TRIGGER", "INSERT INTO alembic_version", "COMMIT"])
 def test_an_upgrade_that_is_killed_leaves_nothing_and_the_next_one_is_whole(
-    empty: str, database: str, statement: str
+    empty: URL, database: URL, statement: str
 ) -> None:
     assert ended(started(victims.killed_at, Moment(statement), upgrade, empty)) == -signal.SIGKILL
     assert tables_at(empty) == {}
@@ -55,13 +56,13 @@ def test_an_upgrade_that_is_killed_leaves_nothing_and_the_next_one_is_whole(
     assert tables_at(empty) == tables_at(database)
 
 
-def test_two_upgrades_at_once_are_harmless(empty: str, database: str) -> None:
+def test_two_upgrades_at_once_are_harmless(empty: URL, database: URL) -> None:
     both = [started(upgrade, empty) for _ in range(2)]
     assert [ended(process) for process in both] == [0, 0]
     assert tables_at(empty) == tables_at(database)
 
 
-def test_an_upgrade_that_meets_a_strange_table_leaves_all_as_it_was(empty: str) -> None:
+def test_an_upgrade_that_meets_a_strange_table_leaves_all_as_it_was(empty: URL) -> None:
     engine = engine_for(empty)
     with writing(engine) as connection:
         connection.exec_driver_sql("CREATE TABLE ticks (nonsense INTEGER)")
@@ -76,7 +77,7 @@ def test_an_upgrade_that_meets_a_strange_table_leaves_all_as_it_was(empty: str) 
 
 
 def test_an_older_database_gets_only_what_is_missing(
-    database: str, engine: Engine, newer_program: NewerProgram
+    database: URL, engine: Engine, newer_program: NewerProgram
 ) -> None:
     fill(database, engine)
     rows, kept = all_rows(engine), people(engine)
@@ -93,7 +94,7 @@ def test_an_older_database_gets_only_what_is_missing(
 
 
 def test_a_revision_that_fails_leaves_the_older_schema_and_its_rows(
-    database: str, engine: Engine, newer_program: NewerProgram
+    database: URL, engine: Engine, newer_program: NewerProgram
 ) -> None:
     fill(database, engine)
     rows, tables = all_rows(engine), tables_of(engine)
@@ -107,7 +108,7 @@ def test_a_revision_that_fails_leaves_the_older_schema_and_its_rows(
 
 
 def test_an_older_schema_is_refused_with_the_command_that_mends_it(
-    empty: str, database: str, newer_program: NewerProgram
+    empty: URL, database: URL, newer_program: NewerProgram
 ) -> None:
     with pytest.raises(SchemaMismatch) as refused:
         require_head(empty)
@@ -123,11 +124,11 @@ def test_an_older_schema_is_refused_with_the_command_that_mends_it(
     assert (refused.value.found, refused.value.wanted) == (found, NEWER)
 
 
-@pytest.mark.usefixtures("made_by_a_newer_program")
 @pytest.mark.parametrize("ask", [require_head, upgrade])
 def test_a_newer_schema_is_refused_and_stays_as_it_is(
-    database: str, engine: Engine, ask: Callable[[str], None]
+    database: URL, engine: Engine, ask: Callable[[URL], None]
 ) -> None:
+    of_a_newer_program(database)
     tables = tables_of(engine)
 
     with pytest.raises(
@@ -140,9 +141,9 @@ def test_a_newer_schema_is_refused_and_stays_as_it_is(
     assert tables_of(engine) == tables
 
 
-def fill(url: str, engine: Engine) -> None:
+def fill(url: URL, engine: Engine) -> None:
     """A ledger with its story, views that have followed, and somebody whom only a kept table knows."""
-    ledger = ledger_at(url)
+    ledger = Ledger(url)
     ledger.append(STORY)
     ledger.close()
     projected(engine, STORY)
@@ -150,8 +151,8 @@ def fill(url: str, engine: Engine) -> None:
         connection.execute(SUPPRESS, [SOMEBODY])
 
 
-def stored(url: str) -> list[object]:
-    ledger = ledger_at(url)
+def stored(url: URL) -> list[object]:
+    ledger = Ledger(url)
     found: list[object] = [event for _, event in ledger.read(0, len(STORY) + 1)]
     ledger.close()
     return found
@@ -162,7 +163,7 @@ def people(engine: Engine) -> list[tuple[object, ...]]:
         return [tuple(row) for row in connection.execute(suppressed.select())]
 
 
-def tables_at(url: str) -> dict[str, object]:
+def tables_at(url: URL) -> dict[str, object]:
     engine = engine_for(url)
     found = tables_of(engine)
     engine.dispose()

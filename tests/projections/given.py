@@ -111,6 +111,15 @@ def projected(engine: Engine, events: Iterable[e.Event], *, batch: int = 4000) -
     return projector
 
 
+def emptied(engine: Engine) -> Engine:
+    """Views of an empty ledger again."""
+    with writing(engine) as connection:
+        for table in views.METADATA.tables.values():
+            connection.execute(delete(table))
+        connection.execute(insert(views.progress), {"id": views.PROGRESS_ID, "position": 0})
+    return engine
+
+
 def damage(engine: Engine) -> None:
     """One row changed, one removed, one added."""
     with writing(engine) as connection:

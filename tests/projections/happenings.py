@@ -81,6 +81,12 @@ def accept(world: World) -> None:
     world.sent(held(world))
 
 
+def try_out(world: World) -> None:
+    answered: dict[str, Any] = {"code": 250, "enhanced": "2.0.0", "queue_id": "Q1"}
+    made: dict[str, Any] = {"mailbox": "sales", "content_version": 1, "message_id": "<test.1@example.com>"}
+    world.save(commands.record_test(world.campaign, 0, **made, **answered, actor="anna", now=world.now))
+
+
 def refuse(world: World) -> None:
     world.refused_before_lock(0)
 

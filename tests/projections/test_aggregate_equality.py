@@ -16,8 +16,7 @@ from domain.leads import LeadState
 from domain.mailbox import Mailbox
 from projections.projector import Projector
 from projections.times import time_text
-from tests.projections.conftest import NewDatabase
-from tests.projections.given import Log, Rows, all_rows, only, projected, rows
+from tests.projections.given import Log, Rows, all_rows, emptied, only, projected, rows
 from tests.projections.lives import (
     ACCEPTED_WHILE_LOCKED,
     CANCELLED_ON_THE_WAY,
@@ -33,9 +32,10 @@ from tests.projections.lives import (
 )
 
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
+SHARED = HealthCheck.function_scoped_fixture  # by all examples of a test: each begins with empty views
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=50, deadline=None, suppress_health_check=[*SLOW, SHARED])
 @given(steps=SOME_STEPS, batch=st.integers(1, 40))
 @example(steps=LATE_TRUTH, batch=3)
 @example(steps=LATE_TRUTH, batch=100)
@@ -47,9 +47,9 @@ SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 @example(steps=MAILED_TWICE, batch=2)
 @example(steps=CANCELLED_ON_THE_WAY, batch=2)
 @example(steps=CANCELLED_ON_THE_WAY, batch=100)
-def test_the_views_say_what_the_aggregates_say(new_database: NewDatabase, steps: list[Step], batch: int) -> None:
-    life, engine = Life().live(steps), new_database()
-    projected(engine, life.history, batch=batch)
+def test_the_views_say_what_the_aggregates_say(engine: Engine, steps: list[Step], batch: int) -> None:
+    life = Life().live(steps)
+    projected(emptied(engine), life.history, batch=batch)
     for number, world in enumerate(life.worlds, start=1):
         assert_leads_equal(world.campaign, of_campaign(engine, "leads", number))
         assert_campaign_equal(world.campaign, rows(engine, "campaigns")[number - 1])
@@ -57,29 +57,27 @@ def test_the_views_say_what_the_aggregates_say(new_database: NewDatabase, steps:
         locks = [event for event in life.history if isinstance(event, e.EmailLocked) and is_of(event, number)]
         assert sum(day["mails"] for day in of_campaign(engine, "campaign_days", number)) == len(locks)
     assert_mailbox_equal(life.world.mailbox, life.history, engine)
-    engine.dispose()
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=30, deadline=None, suppress_health_check=[*SLOW, SHARED])
 @given(steps=SOME_STEPS, cuts=st.lists(st.integers(0, 150), max_size=12), batch=st.integers(1, 40))
 @example(steps=LATE_TRUTH, cuts=list(range(40)), batch=1)
 @example(steps=ONE_LEAD_AFTER_ANOTHER, cuts=list(range(40)), batch=1)
 @example(steps=MAILED_TWICE, cuts=[12, 19], batch=40)
 @example(steps=CANCELLED_ON_THE_WAY, cuts=[21], batch=40)
 def test_i5_views_that_two_projectors_followed_in_turn_equal_those_of_one_batch(
-    new_database: NewDatabase, steps: list[Step], cuts: list[int], batch: int
+    engine: Engine, steps: list[Step], cuts: list[int], batch: int
 ) -> None:
-    history, followed, whole = Life().live(steps).history, new_database(), new_database()
-    log = Log()
-    projectors = cycle(Projector(followed, log.read, batch_events=batch) for _ in range(2))
+    history, log = Life().live(steps).history, Log()
+    emptied(engine)
+    projectors = cycle(Projector(engine, log.read, batch_events=batch) for _ in range(2))
     for cut in [*sorted(cuts), len(history)]:
         log.events = history[:cut]
         next(projectors).catch_up()
-    projected(whole, history, batch=len(history))
+    followed = all_rows(engine)
+    projected(emptied(engine), history, batch=len(history))
 
-    assert all_rows(followed) == all_rows(whole)
-    for engine in (followed, whole):
-        engine.dispose()
+    assert all_rows(engine) == followed
 
 
 def is_of(event: e.Event, number: int) -> bool:

@@ -377,6 +377,7 @@ CASES = [
         h.accept,
         {"send_log": {"outcome": "sent", "outcome_position": 13, "finished_at": NOW, **ACCEPTED, "duplicate": 1}},
     ),
+    Case(e.TestMailSent, "is only counted", two_leads(), h.try_out, {}),
     # --- a mailbox ---
     Case(
         e.MailboxAdded,

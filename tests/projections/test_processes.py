@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from math import ceil
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, select
+from sqlalchemy.engine import URL
 
 from domain.events import Event
+from projections import views
 from projections.database import engine_for
 from projections.projector import Projector
 from runner.store.ledger import Ledger
-from tests.faults.processes import ended, started, wait_until
+from tests.databases import Databases
+from tests.faults.processes import TIMEOUT_S, ended, started, wait_until
 from tests.projections import victims
-from tests.projections.databases import Databases
-from tests.projections.given import Rows, all_rows, damage, projected, story, tables_of
+from tests.projections.given import LEADS, Rows, all_rows, damage, projected, story, tables_of
 from tests.projections.victims import SMALL_BATCH, Moment
 
 STORY = story()
@@ -35,19 +38,26 @@ IN_A_REBUILD = [
 """The first commit makes the tables, the last one puts them in place of the live ones."""
 
 
+@pytest.fixture
+def engine(own_engine: Engine) -> Engine:
+    """Here a real ledger is behind the views."""
+    return own_engine
+
+
 @pytest.fixture(scope="module")
-def sound(databases: Databases) -> dict[str, Rows]:
+def sound(all_databases: Databases) -> dict[str, Rows]:
     """What the views of the whole story must be."""
-    engine = engine_for(databases.made())
-    projected(engine, STORY, batch=len(STORY))
-    found = all_rows(engine)
-    engine.dispose()
+    with all_databases.within() as databases:
+        engine = engine_for(databases.made())
+        projected(engine, STORY, batch=len(STORY))
+        found = all_rows(engine)
+        engine.dispose()
     return found
 
 
 @pytest.mark.parametrize("statement", IN_A_BATCH)
 def test_i5_killed_anywhere_in_a_batch_leaves_rows_and_position_as_they_were(
-    database: str, engine: Engine, ledger: Ledger, sound: dict[str, Rows], statement: str
+    database: URL, engine: Engine, ledger: Ledger, sound: dict[str, Rows], statement: str
 ) -> None:
     ledger.append(STORY)
     projected(engine, STORY[:HALF])
@@ -62,7 +72,7 @@ def test_i5_killed_anywhere_in_a_batch_leaves_rows_and_position_as_they_were(
 
 @pytest.mark.parametrize("moment", IN_A_REBUILD, ids=str)
 def test_a_rebuild_that_is_killed_changes_nothing_and_the_next_one_is_whole(
-    database: str, engine: Engine, ledger: Ledger, sound: dict[str, Rows], moment: Moment
+    database: URL, engine: Engine, ledger: Ledger, sound: dict[str, Rows], moment: Moment
 ) -> None:
     ledger.append(STORY)
     projected(engine, STORY)
@@ -79,7 +89,7 @@ def test_a_rebuild_that_is_killed_changes_nothing_and_the_next_one_is_whole(
 
 
 def test_what_a_killed_rebuild_leaves_behind_is_no_view(
-    database: str, engine: Engine, ledger: Ledger, sound: dict[str, Rows]
+    database: URL, engine: Engine, ledger: Ledger, sound: dict[str, Rows]
 ) -> None:
     """The live views go on from where they stood."""
     ledger.append(STORY[:HALF])
@@ -96,12 +106,12 @@ def test_what_a_killed_rebuild_leaves_behind_is_no_view(
 
 
 def test_projectors_of_several_processes_fold_every_event_once(
-    database: str, engine: Engine, ledger: Ledger, sound: dict[str, Rows]
+    database: URL, engine: Engine, ledger: Ledger, sound: dict[str, Rows]
 ) -> None:
     ledger.append(STORY[:HALF])
     followers = [started(victims.follow_to, database, len(STORY)) for _ in range(3)]
-    views = Projector(engine, ledger.read)
-    wait_until(lambda: views.position > 0)
+    projector = Projector(engine, ledger.read)
+    wait_until(lambda: projector.position > 0)
     for event in STORY[HALF:]:
         ledger.append([event])
 
@@ -111,7 +121,7 @@ def test_projectors_of_several_processes_fold_every_event_once(
 
 
 def test_views_are_rebuilt_while_another_process_appends(
-    database: str, engine: Engine, ledger: Ledger, sound: dict[str, Rows]
+    database: URL, engine: Engine, ledger: Ledger, sound: dict[str, Rows]
 ) -> None:
     ledger.append(STORY[:HALF])
     projected(engine, STORY[:HALF])
@@ -134,5 +144,39 @@ def test_views_are_rebuilt_while_another_process_appends(
     assert tables_of(engine) == tables
 
 
-def killed(moment: Moment, work: Callable[[str], object], url: str) -> bool:
+def test_a_snapshot_holds_while_views_are_rebuilt(database: URL, engine: Engine, ledger: Ledger) -> None:
+    """One reader has read a table when the rebuild is done but for the swap; another one comes only then."""
+    ledger.append(STORY)
+    projector, another = (Projector(engine, ledger.read) for _ in range(2))
+    with ThreadPoolExecutor(1) as pool:
+        with projector.views() as connection:
+            connection.execute(select(views.event_counts))
+            rebuilding = started(victims.rebuild, database)
+            wait_until(lambda: held_up(engine) == 1 or not rebuilding.is_alive())
+            later = pool.submit(seen_by, another)
+            wait_until(lambda: held_up(engine) == 2 or later.done())
+            seen = shapes(connection)
+        assert seen == later.result(TIMEOUT_S) == (2, 2 * (LEADS + 2))
+    assert ended(rebuilding) == 0
+
+
+def seen_by(projector: Projector) -> tuple[int, ...]:
+    with projector.views() as connection:
+        return shapes(connection)
+
+
+def shapes(connection: Connection) -> tuple[int, ...]:
+    """How many campaigns and leads there are."""
+    return tuple(len(connection.execute(select(table)).all()) for table in (views.campaigns, views.leads))
+
+
+def held_up(engine: Engine) -> int:
+    """How many wait for a table. SQLite's readers and a rebuild never wait for each other."""
+    if engine.dialect.name == "sqlite":
+        return 0
+    with engine.connect() as connection:
+        return int(connection.exec_driver_sql("SELECT count(*) FROM pg_locks WHERE NOT granted").scalar_one())
+
+
+def killed(moment: Moment, work: Callable[[URL], object], url: URL) -> bool:
     return ended(started(victims.killed_at, moment, work, url)) == -signal.SIGKILL

@@ -14,6 +14,7 @@ from projections import queries, views
 from projections.database import reading, writing
 from projections.kept import ADD_CONTACT
 from projections.queries import Row
+from projections.rows import State
 from projections.times import time_text
 from tests.domain.given import NOON, World, running
 from tests.projections.given import Runner, eventful, projected
@@ -56,16 +57,28 @@ def test_the_queue_goes_by_priority_then_position(engine: Engine) -> None:
         assert shown(queries.queue(connection, 1), "position") == [(1,), (3,), (0,), (2,)]
 
 
-def test_leads_as_v1_reads_them(ask: Connection) -> None:
-    assert shown(queries.v1_leads(ask, 1), "lead_id", "v1_status") == [
-        (100, "sent"),
-        (101, "failed"),
-        (102, "queued"),
-        (103, "sending"),
-        (104, "queued"),
-        (105, "sending"),
-    ]
-    assert queries.v1_statuses(ask, 1) == {"sent": 1, "failed": 1, "queued": 2, "sending": 2}
+def test_leads_by_position_each_with_the_address_that_is_kept(engine: Engine) -> None:
+    world = eventful()
+    projected(engine, world.history)
+    with writing(engine) as connection:
+        connection.execute(ADD_CONTACT, [contact(101, "refused@example.com"), contact(104, "waits@example.com")])
+    with reading(engine) as connection:
+        assert shown(queries.leads(connection, 1), "lead_id", "state", "address") == [
+            (100, "sent", None),
+            (101, "failed", "refused@example.com"),
+            (102, "skipped", None),
+            (103, "in doubt", None),
+            (104, "queued", "waits@example.com"),
+            (105, "locked", None),
+        ]
+        assert shown(queries.leads(connection, 1, state=State.IN_DOUBT), "lead_id") == [(103,)]
+        assert shown(queries.leads(connection, 1, limit=2), "lead_id") == [(100,), (101,)]
+        assert shown(queries.leads(connection, 2), "lead_id") == []
+
+
+def contact(lead: int, address: str) -> dict[str, Any]:
+    row = {"campaign_id": 1, "lead_id": lead, "position": lead - 100, "address": address, "address_key": address}
+    return row | {"address_hmac": address, "salt": b"salt", "fields": "{}", "revision": 0, "commitment": "0" * 64}
 
 
 def test_a_lead_by_its_number(ask: Connection) -> None:
@@ -113,7 +126,6 @@ def test_mailboxes_and_days(ask: Connection) -> None:
     assert shown(queries.mailboxes(ask), "name", "daily_limit") == [("sales", 1000)]
     assert shown(queries.mailbox_days(ask, "sales"), "date", "mails") == [("2025-03-04", 4)]
     assert queries.mailbox_days(ask, "office") == []
-    assert queries.campaign_days(ask, 2) == []
 
 
 def test_days_are_newest_first(engine: Engine) -> None:
@@ -123,8 +135,8 @@ def test_days_are_newest_first(engine: Engine) -> None:
     world.delivered(1)
     projected(engine, world.history)
     with reading(engine) as connection:
-        assert shown(queries.campaign_days(connection, 1), "date") == [("2025-03-05",), ("2025-03-04",)]
         assert shown(queries.mailbox_days(connection, "sales"), "date") == [("2025-03-05",), ("2025-03-04",)]
+        assert shown(queries.mailbox_days(connection, "sales", limit=1), "date") == [("2025-03-05",)]
 
 
 def test_ticks_are_newest_first(engine: Engine) -> None:
@@ -146,6 +158,28 @@ def test_the_last_tick_of_each_sender_is_none_that_was_missed(engine: Engine) ->
         assert queries.last_ticks(connection) == {"v1": time_text(NOON), "v2": time_text(NOON + HOUR)}
 
 
+def test_a_cadence_is_the_shortest_gap_between_the_ticks_of_the_last_runner(engine: Engine) -> None:
+    first, last = Runner("runner-1"), Runner("runner-2")
+    first.says(e.TicksIdle, sender="v1", count=61, first_at=NOON, last_at=NOON + HOUR)
+    last.says(e.TicksIdle, sender="v1", count=3, first_at=NOON + 2 * HOUR, last_at=NOON + 3 * HOUR)
+    last.says(e.TickStarted, sender="v1", tick_at=NOON + 5 * HOUR, due=1)
+    last.says(e.TickStarted, sender="v1", tick_at=NOON + 6 * HOUR, due=1)
+    last.says(e.TicksMissed, sender="v1", count=4, after=NOON + 6 * HOUR, before=NOON + 7 * HOUR)
+    last.says(e.TickStarted, sender="v2", tick_at=NOON, due=1)
+    projected(engine, [*first.history, *last.history])
+    with reading(engine) as connection:
+        assert queries.cadences(connection) == {"v1": HOUR / 2}
+
+
+def test_single_ticks_in_a_row_tell_a_cadence_too(engine: Engine) -> None:
+    runner = Runner()
+    for hours in (0, 2, 5):
+        runner.says(e.TickStarted, sender="v2", tick_at=NOON + hours * HOUR, due=1)
+    projected(engine, runner.history)
+    with reading(engine) as connection:
+        assert queries.cadences(connection) == {"v2": 2 * HOUR}
+
+
 def ticked() -> list[e.Event]:
     runner = Runner()
     runner.says(e.TickStarted, sender="v2", tick_at=NOON, due=2)
@@ -153,22 +187,6 @@ def ticked() -> list[e.Event]:
     runner.says(e.TicksIdle, sender="v2", count=9, first_at=NOON, last_at=NOON + HOUR)
     runner.says(e.TicksMissed, sender="v2", count=4, after=NOON + HOUR, before=NOON + 2 * HOUR)
     return runner.history
-
-
-def test_where_people_wait_by_their_addresses(engine: Engine) -> None:
-    world = eventful()
-    projected(engine, world.history)
-    people = {100: "sent@example.com", 104: "waits@example.com", 105: "locked@example.com"}
-    with writing(engine) as connection:
-        connection.execute(ADD_CONTACT, [contact(lead, address) for lead, address in people.items()])
-    with reading(engine) as connection:
-        assert queries.waiting_positions(connection, [*people.values(), "nobody@example.com"]) == {1: [4]}
-        assert queries.waiting_positions(connection, []) == {}
-
-
-def contact(lead: int, address: str) -> dict[str, Any]:
-    row = {"campaign_id": 1, "lead_id": lead, "position": lead - 100, "address": address, "address_key": address}
-    return row | {"salt": b"salt", "fields": "{}", "revision": 0, "commitment": "0" * 64}
 
 
 def test_nobody_was_mailed_twice(ask: Connection) -> None:
@@ -244,9 +262,11 @@ def test_a_campaign_whose_leads_do_not_add_up_is_named(engine: Engine, how: str)
 
 def test_topics_of_a_newer_program_are_named(engine: Engine) -> None:
     """It followed this ledger with its own views, and so counted them."""
-    projected(engine, eventful().history)
+    history = eventful().history
+    projected(engine, history)
     with reading(engine) as connection:
         assert queries.unknown_topics(connection) == []
+        assert queries.events(connection) == len(history)
     with writing(engine) as connection:
         connection.execute(insert(views.event_counts), {"topic": "EmailBounced/1", "events": 2})
     with reading(engine) as connection:

@@ -12,6 +12,12 @@ from tests.projections.given import all_rows, damage, projected, story, tables_o
 STORY = story()
 
 
+@pytest.fixture
+def engine(own_engine: Engine) -> Engine:
+    """Here a real ledger is behind the views."""
+    return own_engine
+
+
 @pytest.fixture(autouse=True)
 def told(ledger: Ledger) -> None:
     """The ledger holds the story; its views have seen none of it."""

@@ -8,7 +8,10 @@ from sqlalchemy import Connection, Engine, event, update
 
 from projections import queries, views
 from projections.database import reading, writing
+from tests.databases import on_sqlite
 from tests.projections.given import eventful, projected
+
+pytestmark = on_sqlite
 
 
 def test_check_names_a_row_whose_forged_key_is_no_number(engine: Engine) -> None:

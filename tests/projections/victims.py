@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
+from psycopg.sql import Composable
 from sqlalchemy import Connection, Engine, event
+from sqlalchemy.engine import URL
 
-from projections.database import engine_for
+from projections.database import engine_for, is_sqlite
 from projections.projector import BATCH_EVENTS, Projector
-from tests.projections.databases import ledger_at
+from runner.store.ledger import Ledger
 from tests.projections.given import story
 
 SMALL_BATCH = 13
@@ -32,54 +36,73 @@ class Moment:
         return f"{self.statement} {self.nth}"
 
 
-def killed_at(moment: Moment, work: Callable[[str], object], url: str) -> None:
+def killed_at(moment: Moment, work: Callable[[URL], object], url: URL) -> None:
     """Do this work, and at that moment be killed by the kernel."""
-    met = 0
+    met, has_written = 0, False
 
     def meet(statement: str) -> None:
-        nonlocal met
+        nonlocal met, has_written
         met += statement.startswith(moment.statement)
         if met == moment.nth:
             os.kill(os.getpid(), signal.SIGKILL)
-
-    @event.listens_for(Engine, "before_cursor_execute")
-    def before_statement(connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
-        if statement.lstrip().startswith(WRITES):
-            connection.info["has written"] = True
-        meet(statement.lstrip())
+        has_written |= statement.startswith(WRITES)
 
     @event.listens_for(Engine, "commit")
-    def before_commit(connection: Connection) -> None:
-        if connection.info.pop("has written", False):
+    def before_commit(_connection: Connection) -> None:
+        nonlocal has_written
+        if has_written:
+            has_written = False
             meet("COMMIT")
 
+    (_tell_sqlite if is_sqlite(url) else _tell_postgres)(meet)
     work(url)
 
 
-def follow(url: str) -> None:
+def _tell_sqlite(meet: Callable[[str], object]) -> None:
+    """Of each statement before it runs."""
+
+    @event.listens_for(Engine, "before_cursor_execute")
+    def before_statement(_connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        meet(statement.lstrip())
+
+
+def _tell_postgres(meet: Callable[[str], object]) -> None:
+    """The same, by the driver: rows in bulk go past SQLAlchemy. COPY is told as the INSERT that it stands for."""
+    for name in ("execute", "copy"):
+        method = getattr(psycopg.Cursor, name)
+
+        def telling(cursor: psycopg.Cursor[Any], query: Any, *said: Any, _method: Any = method, **named: Any) -> Any:
+            statement = query.as_string(cursor) if isinstance(query, Composable) else str(query)
+            meet(re.sub(r"^COPY ", "INSERT INTO ", statement.replace('"', "").lstrip()))
+            return _method(cursor, query, *said, **named)
+
+        setattr(psycopg.Cursor, name, telling)
+
+
+def follow(url: URL) -> None:
     """Bring the views up to the end of the ledger, in one batch."""
     _projector(url, BATCH_EVENTS).catch_up()
 
 
-def follow_to(url: str, position: int) -> None:
+def follow_to(url: URL, position: int) -> None:
     """Follow a ledger that others append to, in small batches, up to this position."""
     projector = _projector(url)
     while projector.catch_up() < position:
         pass
 
 
-def rebuild(url: str) -> None:
+def rebuild(url: URL) -> None:
     """Make the views anew."""
     _projector(url).rebuild()
 
 
-def tell_the_rest(url: str, told: int) -> None:
+def tell_the_rest(url: URL, told: int) -> None:
     """Append the rest of the story, one event at a time, and let the views follow each."""
-    ledger, projector = ledger_at(url), _projector(url)
+    ledger, projector = Ledger(url), _projector(url)
     for said in story()[told:]:
         ledger.append([said])
         projector.catch_up()
 
 
-def _projector(url: str, batch: int = SMALL_BATCH) -> Projector:
-    return Projector(engine_for(url), ledger_at(url).read, batch_events=batch)
+def _projector(url: URL, batch: int = SMALL_BATCH) -> Projector:
+    return Projector(engine_for(url), Ledger(url).read, batch_events=batch)

@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.engine import URL
 from structlog.testing import capture_logs
 
-from migrations.run import upgrade
 from runner.store.ledger import Ledger
 from tests.faults.server import Server
 from tests.faults.world import World
 
 
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty ledger, made once."""
-    path = tmp_path_factory.mktemp("template") / "ledger.db"
-    upgrade(f"sqlite:///{path}")
-    return path
-
-
 @pytest.fixture
-def database(tmp_path: Path, template: Path) -> Path:
-    """An empty ledger."""
-    return Path(shutil.copy(template, tmp_path / "ledger.db"))
-
-
-@pytest.fixture
-def ledger(database: Path) -> Iterator[Ledger]:
+def ledger(database: URL) -> Iterator[Ledger]:
     """The ledger of this process."""
     ledger = Ledger(database)
     yield ledger
@@ -39,7 +24,7 @@ def ledger(database: Path) -> Iterator[Ledger]:
 
 
 @pytest.fixture
-def other(database: Path) -> Iterator[Ledger]:
+def other(database: URL) -> Iterator[Ledger]:
     """The ledger as another process would hold it."""
     ledger = Ledger(database)
     yield ledger
@@ -55,9 +40,9 @@ def runners(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def world(tmp_path: Path, template: Path) -> Iterator[World]:
+def world(tmp_path: Path, database: URL) -> Iterator[World]:
     """A ledger and a mail server."""
-    world = World(tmp_path, Server(tmp_path / "accepted"), template)
+    world = World(tmp_path, Server(tmp_path / "accepted"), database)
     yield world
     world.close()
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pytest
 from eventsourcing.persistence import OperationalError
@@ -27,7 +26,7 @@ from runner.daemon import CADENCE, Runner
 from runner.sending.diary import Diary
 from runner.sending.worker import Tick
 from runner.store.ledger import Ledger
-from runner.store.recorder import SqliteRecorder
+from runner.store.recorder import LedgerRecorder
 
 NOON = datetime(2026, 10, 5, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -153,7 +152,7 @@ def test_ticks_that_nobody_was_there_for_are_counted(
     ledger: Ledger, runners: Path, clock: SimulatedClock, away: timedelta, v1: int, v2: int
 ) -> None:
     with Runner(ledger, runners, clock) as runner:
-        runner.record_missed({"v1": NOON - away, "v2": NOON - away}, CADENCE)
+        runner.record_missed({sender: (NOON - away, cadence) for sender, cadence in CADENCE.items()})
     missed = told(ledger, TicksMissed)
     assert {event.sender: event.count for event in missed} == {
         sender: count for sender, count in (("v1", v1), ("v2", v2)) if count
@@ -171,16 +170,34 @@ def test_several_threads_write_one_diary_without_a_conflict(ledger: Ledger, diar
 def test_after_a_lost_answer_the_diary_goes_on_where_the_ledger_stands(
     ledger: Ledger, diary: Diary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    insert = SqliteRecorder.insert_events
+    recorder = cast(type[LedgerRecorder], type(ledger.recorder))
+    append = recorder.append
 
-    def stored_but_not_answered(recorder: SqliteRecorder, events: Sequence[Any], **said: Any) -> None:
-        insert(recorder, events, **said)
+    def stored_but_not_answered(*said: Any) -> None:
+        append(*said)
         raise OperationalError("disk I/O error")
 
     diary.finished(Tick("v1", NOON, 1))
     with monkeypatch.context() as patch:
-        patch.setattr(SqliteRecorder, "insert_events", stored_but_not_answered)
+        patch.setattr(recorder, "append", stored_but_not_answered)
         with pytest.raises(OperationalError):
             diary.finished(Tick("v1", NOON, 1))
     diary.finished(Tick("v1", NOON, 1))
     assert [event.originator_version for event in told(ledger, TickFinished)] == [1, 2, 3]
+
+
+def test_an_idle_run_is_kept_until_it_is_stored(
+    ledger: Ledger, diary: Diary, clock: SimulatedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_stored(*_: Any) -> None:
+        raise OperationalError("disk I/O error")
+
+    idle_minutes(diary, clock, 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(ledger.recorder), "append", not_stored)
+        for _ in range(2):
+            with pytest.raises(OperationalError):
+                diary.started(Tick("v1", clock.now(), 1))
+    idle_minutes(diary, clock, 2)
+    diary.runner_stopped()
+    assert runs(ledger) == [("v1", 5, NOON, NOON + 4 * MINUTE)]

@@ -12,7 +12,7 @@ from domain.calendar import Schedule
 from domain.events import EmailLocked, Sender, TicksMissed
 from domain.rules import Limits
 from projections import queries
-from projections.database import engine_for, reading
+from projections.database import reading
 from runner.clock import SimulatedClock
 from runner.daemon import CADENCE, Runner, run_simulated
 from runner.store.ledger import Ledger
@@ -31,13 +31,11 @@ def run(world: World, start: datetime, until: datetime) -> list[datetime]:
     """As `sendledger run` does after a while: what was missed is told first. The times of the mails that then left."""
     before = len(world.told(EmailLocked))
     world.follow()
-    engine = engine_for(f"sqlite:///{world.database}")
-    with reading(engine) as views:
+    with reading(world.engine) as views:
         last = {sender: datetime.fromisoformat(at) for sender, at in queries.last_ticks(views).items()}
-    engine.dispose()
     clock = SimulatedClock(start)
     with closing(Ledger(world.database)) as ledger, Runner(ledger, world.runners, clock) as runner:
-        runner.record_missed({sender: last[sender] for sender in CADENCE if sender in last}, CADENCE)
+        runner.record_missed({sender: (last[sender], CADENCE[sender]) for sender in CADENCE if sender in last})
         run_simulated(runner, clock, CADENCE, until)
     world.follow()
     return [event.recorded_at for event in world.told(EmailLocked)[before:]]

@@ -10,16 +10,20 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import URL
 
 from domain import commands
 from domain.campaign import Campaign
 from domain.events import Event
+from projections.database import sqlite_url
 from runner.clock import SimulatedClock
 from runner.daemon import Runner
 from runner.sending.guard import FILE, Guard, LedgerNotKnownHere, LedgerRestored
-from runner.settings import TEMPLATE, load_settings
+from runner.settings import load_settings, new_settings
 from runner.store.ledger import Ledger
 from runner.workplace import Workplace
+from tests import another_program
+from tests.databases import Databases, Kind, on_postgresql, on_sqlite
 from tests.domain.given import NOON, running
 
 
@@ -42,32 +46,42 @@ def known(ledger: Ledger, runners: Path) -> Ledger:
     return ledger
 
 
-def backed_up(ledger: Ledger, path: Path) -> Path:
-    """A backup, as the database's own tools make it."""
-    with closing(sqlite3.connect(ledger.path)) as source, closing(sqlite3.connect(path)) as copy:
-        source.backup(copy)
-    return path
+Restore = Callable[[URL, URL], None]
+"""Puts all that is in one database into the place of another. Nobody has either open."""
 
 
-def restore_by_backup(backup: Path, database: Path) -> None:
-    with closing(sqlite3.connect(backup)) as source, closing(sqlite3.connect(database)) as target:
-        source.backup(target)
+def by_the_librarys_backup(source: URL, target: URL) -> None:
+    with closing(sqlite3.connect(file(source))) as old, closing(sqlite3.connect(file(target))) as new:
+        old.backup(new)
 
 
-def restore_by_copy(backup: Path, database: Path) -> None:
-    for leftover in database.parent.glob(f"{database.name}-*"):
+def by_copying_into_the_file(source: URL, target: URL) -> None:
+    forget_leftovers(target)
+    shutil.copy(file(source), file(target))
+
+
+def by_a_new_file(source: URL, target: URL) -> None:
+    forget_leftovers(target)
+    Path(shutil.copy(file(source), file(target).with_name("restored"))).replace(file(target))
+
+
+def file(url: URL) -> Path:
+    return Path(str(url.database))
+
+
+def forget_leftovers(url: URL) -> None:
+    for leftover in file(url).parent.glob(f"{file(url).name}-*"):
         leftover.unlink()
-    shutil.copy(backup, database)
 
 
-def restore_by_replacing(backup: Path, database: Path) -> None:
-    restored = Path(shutil.copy(backup, database.with_name("restored")))
-    for leftover in database.parent.glob(f"{database.name}-*"):
-        leftover.unlink()
-    restored.replace(database)
+RESTORES: list[tuple[Kind, Restore]] = [
+    ("sqlite", by_the_librarys_backup),
+    ("sqlite", by_copying_into_the_file),
+    ("sqlite", by_a_new_file),
+    ("postgresql", another_program.replace),
+]
 
-
-restores = pytest.mark.parametrize("restore", [restore_by_backup, restore_by_copy, restore_by_replacing])
+restores = pytest.mark.parametrize(("kind", "restore"), RESTORES, indirect=["kind"])
 
 
 def test_an_empty_ledger_is_known_to_everybody(ledger: Ledger, runners: Path) -> None:
@@ -96,15 +110,21 @@ def test_a_ledger_that_was_seen_when_it_was_made_is_known_from_its_first_event_o
     Guard(ledger, runners).check()
 
 
-@restores
-def test_an_older_backup_is_not_a_continuation(
-    known: Ledger, database: Path, runners: Path, tmp_path: Path, restore: Callable[[Path, Path], None]
-) -> None:
-    backup = backed_up(known, tmp_path / "backup.db")
-    before = known.position()
-    tell(known, 3)
-    Guard(known, runners).mark()
+@pytest.fixture
+def backup(known: Ledger, database: URL, databases: Databases, restore: Restore) -> URL:
+    """Of the ledger that is known."""
     known.close()
+    backup = databases.empty()
+    restore(database, backup)
+    return backup
+
+
+@restores
+def test_an_older_backup_is_not_a_continuation(database: URL, backup: URL, runners: Path, restore: Restore) -> None:
+    with closing(Ledger(database)) as ledger:
+        before = ledger.position()
+        tell(ledger, 3)
+        Guard(ledger, runners).mark()
     restore(backup, database)
     with closing(Ledger(database)) as restored:
         with pytest.raises(LedgerRestored, match="--accept-restored") as refused:
@@ -114,12 +134,11 @@ def test_an_older_backup_is_not_a_continuation(
 
 @restores
 def test_an_older_backup_in_which_work_went_on_differently_is_not_a_continuation_either(
-    known: Ledger, database: Path, runners: Path, tmp_path: Path, restore: Callable[[Path, Path], None]
+    database: URL, backup: URL, runners: Path, restore: Restore
 ) -> None:
-    backup = backed_up(known, tmp_path / "backup.db")
-    tell(known, 3)
-    Guard(known, runners).mark()
-    known.close()
+    with closing(Ledger(database)) as ledger:
+        tell(ledger, 3)
+        Guard(ledger, runners).mark()
     restore(backup, database)
     with closing(Ledger(database)) as restored:
         restored.on_campaign(1, lambda c: commands.pause(c, actor="anna", reason=None, now=NOON))
@@ -128,30 +147,54 @@ def test_an_older_backup_in_which_work_went_on_differently_is_not_a_continuation
             Guard(restored, runners).check()
 
 
-def test_a_copy_of_ledger_and_guard_together_is_not_known_though_the_original_is(
-    known: Ledger, database: Path, runners: Path, tmp_path: Path
+@restores
+def test_an_older_backup_that_is_empty_is_not_a_continuation(
+    database: URL, databases: Databases, runners: Path, restore: Restore
 ) -> None:
-    known.close()
-    copy = tmp_path / "elsewhere"
-    copy.mkdir()
-    shutil.copy(database, copy / "ledger.db")
-    shutil.copytree(runners, copy / "runners")
-    with closing(Ledger(copy / "ledger.db")) as copied, pytest.raises(LedgerNotKnownHere):
-        Guard(copied, copy / "runners").check()
+    backup = databases.empty()
+    restore(database, backup)
+    with closing(Ledger(database)) as ledger:
+        Guard(ledger, runners).mark()
+        ledger.append(running(5).history)
+        Guard(ledger, runners).mark()
+    restore(backup, database)
+    with closing(Ledger(database)) as restored, pytest.raises(LedgerRestored):
+        Guard(restored, runners).check()
+
+
+@restores
+def test_a_copy_of_ledger_and_guard_together_is_not_known_though_the_original_is(
+    database: URL, backup: URL, runners: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(runners, tmp_path / "elsewhere")
+    with closing(Ledger(backup)) as copied, pytest.raises(LedgerNotKnownHere):
+        Guard(copied, tmp_path / "elsewhere").check()
     with closing(Ledger(database)) as original:
         Guard(original, runners).check()
 
 
-def test_a_ledger_that_moved_in_place_with_its_guard_is_still_known(
-    known: Ledger, database: Path, runners: Path, tmp_path: Path
+@on_sqlite
+def test_a_file_that_moved_in_place_with_its_guard_is_still_known(
+    known: Ledger, database: URL, runners: Path, tmp_path: Path
 ) -> None:
     known.close()
     home = tmp_path / "new name"
     home.mkdir()
-    database.rename(home / "ledger.db")
+    file(database).rename(home / "ledger.db")
     runners.rename(home / "runners")
-    with closing(Ledger(home / "ledger.db")) as moved:
+    with closing(Ledger(sqlite_url(home / "ledger.db"))) as moved:
         Guard(moved, home / "runners").check()
+
+
+@on_postgresql
+def test_a_database_that_has_another_name_now_is_still_known(known: Ledger, database: URL, runners: Path) -> None:
+    known.close()
+    renamed = another_program.rename(database, f"{database.database}_renamed")
+    try:
+        with closing(Ledger(renamed)) as ledger:
+            Guard(ledger, runners).check()
+    finally:
+        another_program.rename(renamed, str(database.database))
 
 
 @pytest.mark.parametrize("text", ["", "{", "{}", "[]", "null", '{"position": 3, "digest": null}'])
@@ -186,7 +229,7 @@ def test_a_runner_marks_what_it_has_seen_at_its_start_and_at_its_end(
 
 
 def test_a_workplace_gives_no_runner_of_a_ledger_that_does_not_fit(known: Ledger, tmp_path: Path) -> None:
-    (tmp_path / "sendledger.toml").write_text(TEMPLATE.replace("sendledger.db", known.path.name))
+    (tmp_path / "sendledger.toml").write_text(new_settings(known.url.render_as_string(hide_password=False)))
     place = Workplace(load_settings(tmp_path / "sendledger.toml"))
     with closing(place):
         with pytest.raises(LedgerNotKnownHere):  # it keeps its guard where the settings say

@@ -15,7 +15,7 @@ import pytest
 from domain.events import EmailFailed, EmailInDoubt, EmailSent, Event
 from runner.clock import SimulatedClock
 from runner.sending.journal import KEPT, Journal, Outcome, forget_old, journals
-from runner.sending.liveness import RunnerLock
+from runner.sending.liveness import Liveness
 from runner.sending.recording import replay_journals
 from runner.store.ledger import Ledger
 from tests.domain.given import NOON, running
@@ -43,6 +43,12 @@ def sent(token: str, **other: Any) -> Outcome:
 
 def outcomes(runners: Path) -> list[Outcome]:
     return [outcome for _, journal in journals(runners) for outcome in journal]
+
+
+def replayed(ledger: Ledger, runners: Path) -> int:
+    """What a runner that starts now does with the journals; how many facts were new."""
+    with Liveness(runners, ledger.url) as alive:
+        return replay_journals(ledger, runners, alive, CLOCK)
 
 
 def facts(ledger: Ledger) -> list[Event]:
@@ -93,8 +99,8 @@ def test_a_journaled_outcome_is_recorded_with_the_time_of_the_answer_and_once(
     ledger: Ledger, runners: Path, token: str
 ) -> None:
     Journal(runners, GONE).write(sent(token, queue_id="4F1B"))
-    assert replay_journals(ledger, runners, CLOCK) == 1
-    assert replay_journals(ledger, runners, CLOCK) == 0
+    assert replayed(ledger, runners) == 1
+    assert replayed(ledger, runners) == 0
     [fact] = facts(ledger)
     assert isinstance(fact, EmailSent)
     assert (fact.token, fact.code, fact.queue_id, fact.lead_id) == (token, 250, "4F1B", 100)
@@ -104,12 +110,12 @@ def test_a_journaled_outcome_is_recorded_with_the_time_of_the_answer_and_once(
 def test_an_outcome_that_was_journaled_twice_is_recorded_once(ledger: Ledger, runners: Path, token: str) -> None:
     for runner in (GONE, GONE, "another"):
         Journal(runners, runner).write(sent(token))
-    assert replay_journals(ledger, runners, CLOCK) == 1
+    assert replayed(ledger, runners) == 1
     assert len(facts(ledger)) == 1
 
 
 @pytest.mark.parametrize(
-    ("said", "kind", "state"),
+    ("said", "fact", "state"),
     [
         ({"kind": "failed", "code": 451}, EmailFailed, "queued"),
         ({"kind": "failed", "code": 554, "permanent": True}, EmailFailed, "failed"),
@@ -117,11 +123,11 @@ def test_an_outcome_that_was_journaled_twice_is_recorded_once(ledger: Ledger, ru
     ],
 )
 def test_every_kind_of_outcome_is_recorded(
-    ledger: Ledger, runners: Path, token: str, said: dict[str, Any], kind: type[Event], state: str
+    ledger: Ledger, runners: Path, token: str, said: dict[str, Any], fact: type[Event], state: str
 ) -> None:
     Journal(runners, GONE).write(sent(token, **said))
-    assert replay_journals(ledger, runners, CLOCK) == 1
-    assert [type(fact) for fact in facts(ledger)] == [kind]
+    assert replayed(ledger, runners) == 1
+    assert [type(told) for told in facts(ledger)] == [fact]
     with ledger.campaign(1) as campaign:
         assert campaign.roll.state(0).label == state
 
@@ -129,7 +135,7 @@ def test_every_kind_of_outcome_is_recorded(
 def test_an_acceptance_settles_what_was_put_in_doubt_before(ledger: Ledger, runners: Path, token: str) -> None:
     for outcome in (sent(token, kind="in doubt", cause="its runner is gone"), sent(token)):
         Journal(runners, GONE).write(outcome)
-    assert replay_journals(ledger, runners, CLOCK) == 2
+    assert replayed(ledger, runners) == 2
     with ledger.campaign(1) as campaign:
         assert campaign.roll.state(0).label == "sent"
 
@@ -138,15 +144,15 @@ def test_an_acceptance_settles_what_was_put_in_doubt_before(ledger: Ledger, runn
 def test_an_outcome_whose_lock_is_not_in_the_ledger_is_nobodys(ledger: Ledger, runners: Path) -> None:
     position = ledger.position()
     Journal(runners, GONE).write(sent("never-stored"))
-    assert replay_journals(ledger, runners, CLOCK) == 0
+    assert replayed(ledger, runners) == 0
     assert ledger.position() == position
 
 
 def test_the_journal_of_a_runner_that_lives_is_its_own_affair(ledger: Ledger, runners: Path, token: str) -> None:
-    with RunnerLock(runners) as living:
+    with Liveness(runners, ledger.url) as living:
         Journal(runners, living.runner).write(sent(token))
-        assert replay_journals(ledger, runners, CLOCK) == 0
-    assert replay_journals(ledger, runners, CLOCK) == 1
+        assert replayed(ledger, runners) == 0
+    assert replayed(ledger, runners) == 1
 
 
 @pytest.mark.parametrize(("age", "left"), [(KEPT - timedelta(minutes=1), 1), (KEPT + timedelta(minutes=1), 0)])

@@ -16,7 +16,7 @@ from domain.events import EmailInDoubt, RunnerStopped, Sender
 from runner.clock import SimulatedClock
 from runner.daemon import Runner, stopped_by_signals
 from runner.sending.guard import Guard
-from runner.settings import TEMPLATE, load_settings
+from runner.settings import load_settings, new_settings
 from runner.store.ledger import Ledger
 from tests.faults.processes import TIMEOUT_S
 from tests.faults.world import START, World
@@ -29,7 +29,7 @@ LEADS = 300
 def run(world: World) -> subprocess.Popen[str]:
     """The daemon as a user starts it, in real time."""
     settings = world.folder / "sendledger.toml"
-    settings.write_text(TEMPLATE.replace("sendledger.db", world.database.name))
+    settings.write_text(new_settings(world.database.render_as_string(hide_password=False)))
     Guard(world.ledger, load_settings(settings).runners_folder).mark()
     return subprocess.Popen(
         [Path(sys.executable).with_name("sendledger"), "run"],
@@ -70,7 +70,7 @@ def test_the_reply_to_a_dot_is_waited_for_and_recorded_and_nothing_new_is_begun(
     assert sorted(world.states(1), reverse=True) == ["sent"] * server.dots + ["queued"] * (LEADS - server.dots)
     assert world.told(EmailInDoubt) == []
     assert len(world.told(RunnerStopped)) == 1
-    assert list((world.folder / "ledger.db.runners").glob("*.lock")) == []
+    assert list(world.folder.rglob("*.lock")) == []
 
 
 def test_both_signals_tell_a_runner_to_stop_and_are_given_back_afterwards(ledger: Ledger, runners: Path) -> None:

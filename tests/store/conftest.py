@@ -1,33 +1,19 @@
-"""A fresh database for each test, with the tables and triggers that ship."""
+"""Two ledgers on one fresh database: as this process holds it, and as another would."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, MutableMapping
+from typing import Any
 
 import pytest
+from sqlalchemy.engine import URL
+from structlog.testing import capture_logs
 
-from migrations.run import upgrade
 from runner.store.ledger import Ledger
 
 
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty ledger, made once."""
-    path = tmp_path_factory.mktemp("template") / "ledger.db"
-    upgrade(f"sqlite:///{path}")
-    return path
-
-
 @pytest.fixture
-def database(tmp_path: Path, template: Path) -> Path:
-    """An empty ledger."""
-    return Path(shutil.copy(template, tmp_path / "ledger.db"))
-
-
-@pytest.fixture
-def ledger(database: Path) -> Iterator[Ledger]:
+def ledger(database: URL) -> Iterator[Ledger]:
     """The ledger of this process."""
     ledger = Ledger(database)
     yield ledger
@@ -35,8 +21,15 @@ def ledger(database: Path) -> Iterator[Ledger]:
 
 
 @pytest.fixture
-def other(database: Path) -> Iterator[Ledger]:
-    """The ledger as another process would hold it: the same file, states of its own."""
+def other(database: URL) -> Iterator[Ledger]:
+    """The ledger as another process would hold it: the same database, states of its own."""
     ledger = Ledger(database)
     yield ledger
     ledger.close()
+
+
+@pytest.fixture
+def log() -> Iterator[list[MutableMapping[str, Any]]]:
+    """What this process logs meanwhile."""
+    with capture_logs() as entries:
+        yield entries

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
+
+from sqlalchemy.engine import URL
 
 from domain import commands
 from domain.campaign import Campaign
@@ -51,7 +52,7 @@ def folded(ledger: Ledger, number: int = 1) -> bytes:
     return freeze(refolded(ledger.stream(stream), stream))
 
 
-def raise_often(database: Path, times: int) -> None:
+def raise_often(database: URL, times: int) -> None:
     """The work of a process: so many decisions, each on the newest state."""
     ledger = Ledger(database)
     for _ in range(times):

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from eventsourcing.persistence import IntegrityError, OperationalError, PersistenceError
+from sqlalchemy.engine import URL
 
-import runner.store.recorder
+import runner.store.postgres
+import runner.store.sqlite
 from domain import mailbox as mailboxes
 from domain.campaign import Campaign
 from domain.errors import CommandRefused, UnknownEvent
@@ -21,7 +21,8 @@ from domain.gate import lock
 from domain.mailbox import Mailbox
 from projections import kept
 from runner.store.ledger import Ledger
-from runner.store.recorder import SqliteRecorder
+from runner.store.recorder import LedgerRecorder
+from tests.another_program import append_lock_held, append_lock_is_free, run
 from tests.domain.given import NOON, digest, running
 from tests.faults.processes import ended, started
 from tests.store.given import CAMPAIGN, Decision, folded, given, held, one_more_a_day, pause, raise_often, refuse
@@ -37,6 +38,7 @@ IDENTITY = {
     "user": None,
     "password_ref": None,
     "allow_plaintext": 0,
+    "connections": 1,
 }
 
 
@@ -51,15 +53,6 @@ def watched(decision: Decision, look: Callable[[Campaign], object]) -> tuple[Dec
     return decide, seen
 
 
-def somebody_else_can_append(ledger: Ledger) -> bool:
-    with closing(sqlite3.connect(ledger.path, timeout=0, isolation_level=None)) as connection:
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError:
-            return False
-        return True
-
-
 # --- a lost race ---
 
 
@@ -68,7 +61,7 @@ def test_a_decision_that_lost_a_race_is_made_again_inside_the_append_lock(ledger
     held(ledger)
     other.on_campaign(1, one_more_a_day)
     decide, seen = watched(
-        one_more_a_day, lambda campaign: (campaign.limits.daily_limit, somebody_else_can_append(ledger))
+        one_more_a_day, lambda campaign: (campaign.limits.daily_limit, append_lock_is_free(ledger.url))
     )
     events = ledger.on_campaign(1, decide)
     assert seen == [(1000, True), (1001, False)]
@@ -88,7 +81,7 @@ def test_an_operators_decision_is_made_once_inside_the_append_lock(ledger: Ledge
     held(ledger)
     other.on_campaign(1, one_more_a_day)
     decide, seen = watched(
-        one_more_a_day, lambda campaign: (campaign.limits.daily_limit, somebody_else_can_append(ledger))
+        one_more_a_day, lambda campaign: (campaign.limits.daily_limit, append_lock_is_free(ledger.url))
     )
     ledger.on_campaign(1, decide, first_in_line=True)
     assert seen == [(1001, False)]
@@ -139,7 +132,7 @@ def test_a_lock_of_two_streams_that_lost_the_race_for_the_mailbox_alone_is_decid
 WRITERS, TIMES = 4, 20
 
 
-def test_threads_with_ledgers_of_their_own_lose_no_decision(ledger: Ledger, database: Path) -> None:
+def test_threads_with_ledgers_of_their_own_lose_no_decision(ledger: Ledger, database: URL) -> None:
     given(ledger)
     with ThreadPoolExecutor(WRITERS) as pool:
         for done in [pool.submit(raise_often, database, TIMES) for _ in range(WRITERS)]:
@@ -155,7 +148,7 @@ def test_threads_that_share_one_ledger_lose_no_decision(ledger: Ledger) -> None:
     assert_none_is_lost(ledger)
 
 
-def test_processes_lose_no_decision(ledger: Ledger, database: Path) -> None:
+def test_processes_lose_no_decision(ledger: Ledger, database: URL) -> None:
     given(ledger)
     processes = [started(raise_often, database, TIMES) for _ in range(WRITERS)]
     assert [ended(process) for process in processes] == [0] * WRITERS
@@ -180,23 +173,22 @@ def test_a_refused_decision_leaves_state_and_ledger_as_they_were(ledger: Ledger)
             ledger.on_campaign(1, refuse, first_in_line=first_in_line)
     assert held(ledger) == before
     assert ledger.position() == position
-    assert somebody_else_can_append(ledger)
+    assert append_lock_is_free(ledger.url)
 
 
 def test_an_append_that_the_database_did_not_take_leaves_the_state_as_it_was(
-    database: Path, other: Ledger, monkeypatch: pytest.MonkeyPatch
+    database: URL, other: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given(other)
-    monkeypatch.setattr(runner.store.recorder, "BUSY_TIMEOUT_S", 0.02)
+    monkeypatch.setattr(runner.store.sqlite, "BUSY_TIMEOUT_S", 0.02)
+    monkeypatch.setattr(runner.store.postgres, "LOCK_TIMEOUT_S", 0.02)
     with closing(Ledger(database)) as ledger:
         before = held(ledger)
-        with closing(sqlite3.connect(database, isolation_level=None)) as another_program:
-            another_program.execute("BEGIN IMMEDIATE")
+        with append_lock_held(database):
             for first_in_line in (False, True):
-                with pytest.raises(OperationalError, match="locked"):
+                with pytest.raises(OperationalError, match=r"locked|lock timeout"):
                     ledger.on_campaign(1, one_more_a_day, first_in_line=first_in_line)
             assert held(ledger) == before
-            another_program.rollback()
         ledger.on_campaign(1, one_more_a_day)
         assert held(ledger) == folded(ledger) != before
 
@@ -219,14 +211,15 @@ def test_the_answer_to_an_append_is_lost_so_the_state_stays_until_the_ledger_is_
 ) -> None:
     given(ledger)
     before = held(ledger)
-    insert = SqliteRecorder.insert_events
+    recorder = cast(type[LedgerRecorder], type(ledger.recorder))
+    append = recorder.append
 
-    def stored_but_not_answered(recorder: SqliteRecorder, events: Sequence[Any], **said: Any) -> None:
-        insert(recorder, events, **said)
+    def stored_but_not_answered(*said: Any) -> None:
+        append(*said)
         raise OperationalError("disk I/O error")
 
     ledger.refresh()
-    monkeypatch.setattr(SqliteRecorder, "insert_events", stored_but_not_answered)
+    monkeypatch.setattr(recorder, "append", stored_but_not_answered)
     with pytest.raises(PersistenceError):
         ledger.on_campaign(1, one_more_a_day)
     assert held(ledger) == before
@@ -271,8 +264,8 @@ def test_an_event_of_a_newer_program_stops_its_own_stream_alone(ledger: Ledger, 
         held(ledger, number)
     ledger.refresh()
     version = other.version(CAMPAIGN) + 1
-    with closing(sqlite3.connect(ledger.path)) as connection, connection:
-        connection.execute("INSERT INTO stored_events VALUES (?, ?, 'EmailTeleported/1', '{}')", (CAMPAIGN, version))
+    row = {"stream": CAMPAIGN, "version": version}
+    run(ledger.url, "INSERT INTO stored_events VALUES (:stream, :version, 'EmailTeleported/1', '{}')", **row)
     other.on_campaign(2, one_more_a_day)
     assert ledger.refresh() == {CAMPAIGN, "campaign-2"}
     assert held(ledger, 2) == folded(ledger, 2)

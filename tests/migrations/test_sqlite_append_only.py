@@ -10,12 +10,14 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL
 
 from projections.database import engine_for
 from runner.store.ledger import Ledger
+from tests.databases import on_sqlite
 from tests.domain.given import running
-from tests.projections.databases import ledger_at
+
+pytestmark = on_sqlite
 
 EVENTS = running(5).history
 """In the ledger: one of the mailbox, then three of the campaign."""
@@ -71,18 +73,18 @@ ATTACKS = {
     "leaving a gap behind a good one": at(NEXT, NEXT + 2),
 }
 
-Connect = Callable[[str], AbstractContextManager[sqlite3.Connection]]
+Connect = Callable[[URL], AbstractContextManager[sqlite3.Connection]]
 
 
 @contextmanager
-def plain(url: str) -> Iterator[sqlite3.Connection]:
+def plain(url: URL) -> Iterator[sqlite3.Connection]:
     """As any other program opens the file."""
-    with closing(sqlite3.connect(Path(make_url(url).database or ""))) as connection:
+    with closing(sqlite3.connect(Path(url.database or ""))) as connection:
         yield connection
 
 
 @contextmanager
-def with_recursive_triggers(url: str) -> Iterator[sqlite3.Connection]:
+def with_recursive_triggers(url: URL) -> Iterator[sqlite3.Connection]:
     """As the event store does: there REPLACE fires triggers against DELETE too."""
     with plain(url) as connection:
         connection.execute("PRAGMA recursive_triggers = ON")
@@ -90,7 +92,7 @@ def with_recursive_triggers(url: str) -> Iterator[sqlite3.Connection]:
 
 
 @contextmanager
-def of_the_views(url: str) -> Iterator[sqlite3.Connection]:
+def of_the_views(url: URL) -> Iterator[sqlite3.Connection]:
     """As the projector does."""
     engine = engine_for(url)
     with closing(engine.raw_connection()) as connection:
@@ -100,15 +102,13 @@ def of_the_views(url: str) -> Iterator[sqlite3.Connection]:
 
 
 @pytest.fixture
-def ledger(database: str) -> Iterator[Ledger]:
+def ledger(ledger: Ledger) -> Ledger:
     """It holds the events."""
-    ledger = ledger_at(database)
     ledger.append(EVENTS)
-    yield ledger
-    ledger.close()
+    return ledger
 
 
-def stored(url: str) -> list[tuple[object, ...]]:
+def stored(url: URL) -> list[tuple[object, ...]]:
     """The events with their positions, as the file has them."""
     with plain(url) as connection:
         return connection.execute("SELECT rowid, * FROM stored_events ORDER BY rowid").fetchall()
@@ -117,7 +117,7 @@ def stored(url: str) -> list[tuple[object, ...]]:
 @pytest.mark.parametrize("connect", [plain, with_recursive_triggers, of_the_views])
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
 def test_events_cannot_be_changed_removed_replaced_or_back_dated(
-    database: str, ledger: Ledger, attack: str, connect: Connect
+    database: URL, ledger: Ledger, attack: str, connect: Connect
 ) -> None:
     before = stored(database)
 
@@ -130,14 +130,14 @@ def test_events_cannot_be_changed_removed_replaced_or_back_dated(
     assert [event for _, event in ledger.read(0, 99)] == EVENTS
 
 
-def test_what_follows_a_refused_attack_stands_where_it_would_have(database: str, ledger: Ledger) -> None:
+def test_what_follows_a_refused_attack_stands_where_it_would_have(database: URL, ledger: Ledger) -> None:
     with plain(database) as connection, pytest.raises(sqlite3.IntegrityError):
         connection.execute(ATTACKS["the highest"])
     ledger.append(running(5, number=2).history[1:])
     assert [row[0] for row in stored(database)] == list(range(1, NEXT + 3))
 
 
-def test_an_attack_within_a_transaction_does_not_spoil_the_rest_of_it(database: str, ledger: Ledger) -> None:
+def test_an_attack_within_a_transaction_does_not_spoil_the_rest_of_it(database: URL, ledger: Ledger) -> None:
     with plain(database) as connection, connection:
         connection.execute(insert(NEW))
         with pytest.raises(sqlite3.IntegrityError):
@@ -146,7 +146,7 @@ def test_an_attack_within_a_transaction_does_not_spoil_the_rest_of_it(database: 
 
 
 @pytest.mark.usefixtures("ledger")
-def test_positions_outlive_a_vacuum(database: str) -> None:
+def test_positions_outlive_a_vacuum(database: URL) -> None:
     """It may renumber rows of a table without an integer key; a sequence without gaps from 1 it leaves as it is."""
     before = stored(database)
     with plain(database) as connection:
@@ -155,7 +155,7 @@ def test_positions_outlive_a_vacuum(database: str) -> None:
 
 
 @pytest.mark.usefixtures("ledger")
-def test_positions_and_triggers_outlive_a_dump(database: str, empty: str) -> None:
+def test_positions_and_triggers_outlive_a_dump(database: URL, empty: URL) -> None:
     with plain(database) as old, plain(empty) as new:
         new.executescript("\n".join(old.iterdump()))
         with pytest.raises(sqlite3.IntegrityError, match="events are append-only"):

@@ -1,0 +1,83 @@
+"""`sendledger db copy` and `db grant`: to PostgreSQL, and who may do what there."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from sqlalchemy import text
+
+from domain.errors import CommandRefused
+from migrations.grants import grants
+from migrations.run import shown
+from projections.database import database_url, engine_for, reading, writing
+from runner.cli.context import command, workplace
+from runner.cli.output import Format, FormatOption, say, show
+from runner.cli.progress import steps
+from runner.sending.liveness import Liveness
+from runner.sending.recording import replay_journals
+from runner.settings import settings_path
+from runner.store import copying
+from runner.workplace import LEDGER_ID
+
+app = typer.Typer()
+
+
+@app.command("copy")
+@command
+def copy(
+    to: Annotated[str, typer.Option("--to", help="An empty database: postgresql://OWNER@HOST/DATABASE.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would do.")] = False,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Copy this ledger to PostgreSQL and prove that both hold the same. Stop all runners first.
+
+    Broken off, the same command goes on. Afterwards no runner sends from the old database any more.
+
+    Example: sendledger db copy --to postgresql://sendledger@db.example/sendledger
+    """
+    target = database_url(to)
+    with workplace() as place:
+        alive = Liveness(place.settings.runners_folder, place.url)
+        if runners := alive.living_here():
+            raise CommandRefused(f"{runners} runners are at work on this ledger; stop them first.")
+        if dry_run:
+            say(f"Would copy {place.ledger.position():,} events to {shown(target)}. Nothing was changed.")
+            return
+        replay_journals(place.ledger, place.settings.runners_folder, alive, place.clock)
+        copying.prepare(target, place.info[LEDGER_ID])
+        with steps() as progress:
+            compared = copying.copy(place.ledger, target, progress)
+        copying.finish(place.url, target)
+        rows = [{"table": each.table, "rows": each.rows, "sha256": each.digest} for each in compared]
+        show(rows, ("table", "rows", "sha256"), form)
+        if form is Format.TABLE:
+            say(f"Both databases hold the same. Next: database_url = {shown(target)!r} in {settings_path()},")
+            say('then sendledger runner register --reason "moved to PostgreSQL".')
+
+
+@app.command("grant")
+@command
+def grant(
+    daemon: Annotated[
+        str | None, typer.Option(help="A role that sends: it appends and never changes an event.")
+    ] = None,
+    reader: Annotated[str | None, typer.Option(help="A role that only reads.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the statements, change nothing.")] = False,
+) -> None:
+    """Give roles of a PostgreSQL server their rights on this ledger. Run it as the owner.
+
+    Example: sendledger db grant --daemon sendledger_daemon --reader sendledger_reader
+    """
+    with workplace() as place:
+        engine = engine_for(place.url)
+        with reading(engine) as connection:
+            statements = list(grants(connection, daemon, reader))
+        if not dry_run:
+            with writing(engine) as connection:
+                for statement in statements:
+                    connection.execute(text(statement))
+        engine.dispose()
+    for statement in statements:
+        say(f"{statement};")
+    say("Nothing was changed." if dry_run else f"{len(statements)} rights granted.")
