@@ -35,7 +35,7 @@ from projections.database import POSTGRESQL, copying, reading, writing
 from projections.fold import fold
 
 BATCH_EVENTS = 4_000
-"""Some 50 ms of the write lock; the search for garbage makes larger batches slower, not faster."""
+"""Some 50 ms of the write lock, which a sender that appends has to wait for. Twice as many are a tenth faster."""
 
 REBUILT = "rebuilt_"
 CHECKED = "checked_"
