@@ -47,8 +47,8 @@ def append_lock_is_free(url: URL) -> bool:
 def append_lock_held(url: URL) -> Iterator[None]:
     """While the block runs, nobody else can append."""
     if is_sqlite(url):
-        with closing(sqlite3.connect(str(url.database), isolation_level=None)) as connection:
-            connection.execute("BEGIN IMMEDIATE")
+        with closing(sqlite3.connect(str(url.database), isolation_level=None)) as file:
+            file.execute("BEGIN IMMEDIATE")
             yield
     else:
         with _connected(url) as server, server.transaction():

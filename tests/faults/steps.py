@@ -96,6 +96,7 @@ STEPS: dict[str, Step] = {
     "before the lock": Step(Delivery, "_lock"),
     "in the lock's transaction": Step(APPENDING, "insert", after=True, when=_holding("EmailLocked")),
     "after the lock's commit": Step(RECORDER, "append", after=True, when=_holding("EmailLocked")),
+    "in a transaction of changes": Step(APPENDING, "insert", after=True, when=_holding("LimitsChanged")),
     "after a commit of many": Step(Ledger, "_in_append_lock", after=True),
     "before reading back": Step(Delivery, "_stands"),
     "while reading back": Step(Ledger, "refresh", when=_called_by(Delivery._stands)),

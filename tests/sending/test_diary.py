@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import pytest
 from eventsourcing.persistence import OperationalError
@@ -26,7 +26,7 @@ from runner.daemon import CADENCE, Runner
 from runner.sending.diary import Diary
 from runner.sending.worker import Tick
 from runner.store.ledger import Ledger
-from runner.store.recorder import LedgerRecorder
+from tests.store.given import recorder_of
 
 NOON = datetime(2026, 10, 5, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -170,7 +170,7 @@ def test_several_threads_write_one_diary_without_a_conflict(ledger: Ledger, diar
 def test_after_a_lost_answer_the_diary_goes_on_where_the_ledger_stands(
     ledger: Ledger, diary: Diary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recorder = cast(type[LedgerRecorder], type(ledger.recorder))
+    recorder = type(recorder_of(ledger))
     append = recorder.append
 
     def stored_but_not_answered(*said: Any) -> None:
@@ -194,7 +194,7 @@ def test_an_idle_run_is_kept_until_it_is_stored(
 
     idle_minutes(diary, clock, 3)
     with monkeypatch.context() as patch:
-        patch.setattr(type(ledger.recorder), "append", not_stored)
+        patch.setattr(type(recorder_of(ledger)), "append", not_stored)
         for _ in range(2):
             with pytest.raises(OperationalError):
                 diary.started(Tick("v1", clock.now(), 1))

@@ -12,6 +12,7 @@ from domain.errors import CommandRefused
 from domain.events import Event
 from domain.snapshot import freeze
 from runner.store.ledger import Ledger
+from runner.store.recorder import LedgerRecorder
 from tests.domain.given import NOON, World, refolded, running
 
 CAMPAIGN = "campaign-1"
@@ -50,6 +51,12 @@ def folded(ledger: Ledger, number: int = 1) -> bytes:
     """The whole state of a campaign by its events alone."""
     stream = f"campaign-{number}"
     return freeze(refolded(ledger.stream(stream), stream))
+
+
+def recorder_of(ledger: Ledger) -> LedgerRecorder:
+    """Ours, whichever it is."""
+    assert isinstance(ledger.recorder, LedgerRecorder)
+    return ledger.recorder
 
 
 def raise_often(database: URL, times: int) -> None:

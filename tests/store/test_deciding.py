@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from eventsourcing.persistence import IntegrityError, OperationalError, PersistenceError
@@ -21,11 +21,21 @@ from domain.gate import lock
 from domain.mailbox import Mailbox
 from projections import kept
 from runner.store.ledger import Ledger
-from runner.store.recorder import LedgerRecorder
 from tests.another_program import append_lock_held, append_lock_is_free, run
 from tests.domain.given import NOON, digest, running
 from tests.faults.processes import ended, started
-from tests.store.given import CAMPAIGN, Decision, folded, given, held, one_more_a_day, pause, raise_often, refuse
+from tests.store.given import (
+    CAMPAIGN,
+    Decision,
+    folded,
+    given,
+    held,
+    one_more_a_day,
+    pause,
+    raise_often,
+    recorder_of,
+    refuse,
+)
 
 IDENTITY = {
     "name": "sales",
@@ -211,7 +221,7 @@ def test_the_answer_to_an_append_is_lost_so_the_state_stays_until_the_ledger_is_
 ) -> None:
     given(ledger)
     before = held(ledger)
-    recorder = cast(type[LedgerRecorder], type(ledger.recorder))
+    recorder = type(recorder_of(ledger))
     append = recorder.append
 
     def stored_but_not_answered(*said: Any) -> None:

@@ -21,14 +21,10 @@ from runner.store.sqlite import SqliteRecorder
 from tests.another_program import append_lock_held, append_lock_is_free
 from tests.databases import on_sqlite
 from tests.faults.processes import TIMEOUT_S
+from tests.store.given import recorder_of
 
 ENTRY = {"address_hmac": "0" * 64, "reason": "asked for it", "added_at": "2026-10-05", "actor": "anna"}
 OTHER_ENTRY = ENTRY | {"address_hmac": "1" * 64}
-
-
-def recorder_of(ledger: Ledger) -> LedgerRecorder:
-    assert isinstance(ledger.recorder, LedgerRecorder)
-    return ledger.recorder
 
 
 def event(version: int, stream: str = "campaign-1") -> StoredEvent:
@@ -42,7 +38,7 @@ def events(count: int, stream: str = "campaign-1") -> list[StoredEvent]:
 def stored(recorder: LedgerRecorder, after: int = 0) -> list[tuple[int, StoredEvent]]:
     """Everything in the log after a position, with positions."""
     rows = recorder.log(after, 1_000_000)
-    return [(at, StoredEvent(stream, version, topic, state)) for at, stream, version, topic, state in rows]
+    return [(position, StoredEvent(stream, version, topic, state)) for position, stream, version, topic, state in rows]
 
 
 def entries(ledger: Ledger) -> int:
