@@ -17,18 +17,34 @@ from runner.settings import load_settings
 from runner.sink import RefuseRule, Sink
 from runner.store.postgres import connection_string
 from tests.cli.desk import MONDAY, Desk
-from tests.databases import Databases
+from tests.databases import Databases, Kind
 
 REFUSED = (RefuseRule("gone@customer.example"), RefuseRule("shy@customer.example", 1))
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to work in."""
     folder = tmp_path / "desk"
     folder.mkdir()
     monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def desk(folder: Path) -> Desk:
+    """With a ledger in a file there."""
     return Desk(folder)
+
+
+@pytest.fixture
+def desk_on_each(folder: Path, kind: Kind, databases: Databases, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """With a ledger in a file there, and with one on a server."""
+    if kind == "sqlite":
+        return Desk(folder)
+    server = databases.empty()
+    monkeypatch.setenv("SENDLEDGER_DATABASE_URL", server.render_as_string(hide_password=False))
+    return Desk(folder, server)
 
 
 @pytest.fixture(autouse=True, scope="module")

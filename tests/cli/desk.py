@@ -11,16 +11,19 @@ import os
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing, redirect_stderr, redirect_stdout
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import MetaData
+from sqlalchemy import Engine, MetaData, inspect
+from sqlalchemy.engine import URL
 from typer.main import get_command
 
 from projections import event_log, kept, views
+from projections.database import engine_for, reading, sqlite_url, writing
 from runner.cli.app import app
 
 SENDLEDGER = get_command(app)  # put together once: that takes as long as a command
@@ -71,9 +74,10 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """One folder, which is the working directory too."""
+    """One folder, which is the working directory too, and a ledger in it or on a server."""
 
     folder: Path
+    server: URL | None = None
 
     # --- given ---
 
@@ -108,8 +112,8 @@ class Desk:
 
     def sql(self, statement: str) -> None:
         """Change the database behind the program's back."""
-        with closing(sqlite3.connect(self.database)) as connection, connection:
-            connection.execute(statement)
+        with self._engine() as engine, writing(engine) as connection:
+            connection.exec_driver_sql(statement)
 
     # --- when ---
 
@@ -172,21 +176,52 @@ class Desk:
 
     def kept(self) -> dict[str, Any]:
         """The rows of the events' table and of all kept tables; nothing where there is no database."""
-        tables = (event_log.SQLITE, kept.METADATA) if self.database.is_file() else ()
-        return {name: rows for each in tables for name, rows in self._rows(each).items()}
+        if not self.has_ledger():
+            return {}
+        return {
+            name: rows for each in (event_log.METADATA[self._kind], kept.METADATA) for name, rows in self._rows(each)
+        }
+
+    def has_ledger(self) -> bool:
+        """Is there a database with tables?"""
+        if self.server is None:
+            return self.database.is_file()
+        with self._engine() as engine:
+            return inspect(engine).has_table("stored_events")
 
     def stored(self) -> dict[str, Any]:
         """The rows of all tables."""
-        return {**self.kept(), **self._rows(views.METADATA)}
+        return {**self.kept(), **dict(self._rows(views.METADATA))}
 
-    def _rows(self, metadata: MetaData) -> dict[str, Any]:
-        with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as connection:
-            return {name: connection.execute(str(table.select())).fetchall() for name, table in metadata.tables.items()}
+    def _rows(self, metadata: MetaData) -> list[tuple[str, Any]]:
+        tables = metadata.tables.items()
+        if self.server is None:
+            with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as file:
+                return [(name, file.execute(str(table.select())).fetchall()) for name, table in tables]
+        with self._engine() as engine, reading(engine) as connection:
+            return [
+                (name, [tuple(row) for row in connection.execute(table.select().order_by(*table.primary_key))])
+                for name, table in tables
+            ]
+
+    @property
+    def _kind(self) -> str:
+        return "sqlite" if self.server is None else "postgresql"
+
+    @contextmanager
+    def _engine(self) -> Iterator[Engine]:
+        engine = engine_for(self.server or sqlite_url(self.database))
+        try:
+            yield engine
+        finally:
+            engine.dispose()
 
     def events(self, kind: str) -> list[dict[str, Any]]:
         """The events of one kind as they are stored."""
         stored = self.kept()["stored_events"]
-        return [json.loads(state) for _stream, _version, topic, state in stored if topic.startswith(f"{kind}/")]
+        return [
+            json.loads(state) for _stream, _version, topic, state, *_position in stored if topic.startswith(f"{kind}/")
+        ]
 
 
 def ended(process: subprocess.Popen[str]) -> Said:

@@ -25,6 +25,12 @@ PEOPLE = "email,first_name\n" + "".join(f"p{n}@customer.example,P\n" for n in ra
 EVERY_SECOND = ("--v1-every", "1s", "--v2-every", "1s", "--log-format", "json")
 
 
+@pytest.fixture
+def desk(desk_on_each: Desk) -> Desk:
+    """What a runner goes through does not depend on the database."""
+    return desk_on_each
+
+
 class SlowServer(ScriptedServer):
     """Holds its answer to the first final dot back until it is told to go on."""
 

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from tests.cli.desk import Desk, ended
+
+
+@pytest.fixture
+def desk(desk_on_each: Desk) -> Desk:
+    """What a newcomer goes through does not depend on the database."""
+    return desk_on_each
 
 
 def test_a_second_run_goes_on_sends_nothing_twice_and_says_so(desk: Desk) -> None:

@@ -5,16 +5,22 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from tests.cli.desk import MONDAY, Desk
+from tests.cli.desk import FAILED, MONDAY, Desk
 from tests.smtp.scripted import ScriptedServer, in_turn
 
 LISTINGS = {
     "mailbox list": ["name", "from", "server", "tls", "today", "daily_limit", "zone", "state"],
+    "mailbox days sales": ["date", "mails"],
+    "ticks": [
+        *("tick_at", "until", "sender", "kind", "count", "considered", "sent", "failed", "in_doubt"),
+        *("waiting", "finished_at", "runner"),
+    ],
     "campaign list": [
         *("id", "name", "status", "owner", "mailbox"),
         *("leads", "queued", "locked", "sent", "failed", "skipped", "in_doubt"),
@@ -36,8 +42,8 @@ LISTINGS = {
         *("campaign_id", "sender", "mailbox", "would", "leads", "lead_id", "due_at", "next_mail", "why"),
     ],
 }
-EMPTY_AT_FIRST = ("campaign list", "status", "sendlog", "in-doubt list", "suppress list", "rebuild --check")
-TIMES = ("locked_at", "finished_at", "next_attempt_at", "added_at", "due_at")
+EMPTY_AT_FIRST = ("campaign list", "status", "sendlog", "ticks", "in-doubt list", "suppress list", "rebuild --check")
+TIMES = ("locked_at", "tick_at", "finished_at", "next_attempt_at", "added_at", "due_at")
 GREYLISTED = b"451 4.7.1 Come back later\r\n"
 
 
@@ -92,6 +98,48 @@ def test_an_empty_listing_says_so_to_people_and_stays_readable_for_programs(desk
     assert desk.rows(*listing.split()) == []
     assert len(desk.csv(*listing.split())) == 1
     assert len(desk.done(*listing.split()).splitlines()) == 1
+
+
+def test_ticks_are_listed_newest_first_of_one_sender_and_as_many_as_asked_for(at_busy: Desk) -> None:
+    every = at_busy.rows("ticks", "--sender", "v1")
+    assert {row["sender"] for row in every} == {"v1"}
+    times = [row["tick_at"] for row in every]
+    assert times == sorted(times, reverse=True)
+    assert at_busy.rows("ticks", "--sender", "v1", "--limit", "1") == every[:1]
+    outcomes = Counter({name: sum(row[name] or 0 for row in every) for name in ("sent", "failed", "in_doubt")})
+    assert outcomes.total() == len(at_busy.rows("sendlog")) > 0
+    assert f"{MONDAY} 08:0" in at_busy.done("ticks")  # in UTC
+
+
+def test_the_days_of_a_mailbox_count_what_left_through_it(at_busy: Desk) -> None:
+    locked = sum(row["locked_at"] is not None for row in at_busy.rows("sendlog"))
+    assert at_busy.rows("mailbox", "days", "sales") == [{"date": MONDAY, "mails": locked}]
+    assert "there is no mailbox nobody; `sendledger mailbox list`" in at_busy.refused("mailbox", "days", "nobody")
+
+
+def test_a_check_looks_at_the_events_and_at_what_the_views_have_counted(desk: Desk) -> None:
+    desk.ledger(clock=f"{MONDAY}T10:00+02:00")
+    with ScriptedServer() as server:
+        desk.mailbox(server.port)
+        desk.campaign()
+        desk.done("tick", "v1")
+    of_views = {row["check"]: row for row in desk.rows("check") if row["what"] == "views"}
+    assert {name: (row["verdict"], row["cases"]) for name, row in of_views.items()} == {
+        "nobody mailed twice": ("PASS", 1),
+        "every lead in exactly one state": ("PASS", 4),
+        "every event known to this program": ("PASS", len(desk.kept()["stored_events"])),
+    }
+    assert "views" not in {row["what"] for row in desk.rows("check", "1")}
+    desk.sql("UPDATE send_log SET duplicate = 1 WHERE lead_id = 1")
+    desk.sql("UPDATE leads SET state = 'lost' WHERE lead_id = 2")
+    desk.sql("INSERT INTO event_counts VALUES ('EmailBounced/1', 2)")
+    said = desk.says("check", "--format", "json")
+    assert said.code == FAILED
+    assert [(row["check"], row["examples"]) for row in json.loads(said.out) if row["verdict"] == "FAIL"] == [
+        ("nobody mailed twice", "campaign 1, lead 1"),
+        ("every lead in exactly one state", "campaign 1"),
+        ("every event known to this program", "EmailBounced/1"),
+    ]
 
 
 def test_one_campaign_is_one_document_with_its_settings_inside(at_busy: Desk) -> None:
@@ -149,7 +197,7 @@ def test_views_that_were_tampered_with_are_listed_as_differences_and_rebuilt(des
     assert said.code == 1
     header, row = csv.reader(io.StringIO(said.out))
     assert header == ["table", "key", "difference"]
-    assert row[0] == "leads"
+    assert row == ["leads", "{'campaign_id': 1, 'position': 1}", "priority is 7 and should be 999"]
     desk.done("rebuild")
     assert desk.rows("rebuild", "--check") == []
 

@@ -12,6 +12,7 @@ import pytest
 from domain.events import Sender
 from runner.sink import Sink
 from tests.cli.desk import MONDAY, SENDER, Desk
+from tests.databases import on_sqlite
 from tests.smtp.scripted import ScriptedServer, in_turn
 
 senders = pytest.mark.parametrize("sender", ["v1", "v2"])
@@ -19,6 +20,12 @@ senders = pytest.mark.parametrize("sender", ["v1", "v2"])
 GARBAGE = b"what was that?\r\n"
 ACCEPTED = b"250 2.0.0 Ok: queued as 4F1B2C3D5E\r\n"
 STARTTLS = ("--smtp-tls", "starttls", "--smtp-user", "anna", "--smtp-password", "env:SALES_PW")
+
+
+@pytest.fixture
+def desk(desk_on_each: Desk) -> Desk:
+    """What a person goes through does not depend on the database."""
+    return desk_on_each
 
 
 @senders
@@ -39,10 +46,12 @@ def test_the_whole_story_by_hand(desk: Desk, sink: Sink, sender: Sender) -> None
 
 
 def sets_up(desk: Desk, sink: Sink) -> None:
+    where = "sendledger.db" if desk.server is None else desk.server.set(drivername="postgresql").render_as_string()
     assert desk.done("init", "--simulated", "--start", f"{MONDAY}T08:00+02:00").startswith(
-        "Ledger made: sendledger.db, time simulated from 2026-10-05 06:00 UTC."
+        f"Ledger made: {where}, time simulated from 2026-10-05 06:00 UTC."
     )
-    assert {path.name for path in desk.folder.iterdir()} >= {"sendledger.toml", "sendledger.db", "sendledger.key"}
+    assert {path.name for path in desk.folder.glob("sendledger.*")} >= {"sendledger.toml", "sendledger.key"}
+    assert desk.database.exists() is (desk.server is None)
     desk.mailbox(sink.port)
     desk.done("mailbox", "add", "office", "--from", SENDER, "--smtp-host", "mail.sender.example", *STARTTLS)
     assert desk.done("mailbox", "set", "sales", "--daily-limit", "40") == "Mailbox sales changed.\n"
@@ -214,7 +223,8 @@ def test_a_ledger_that_this_machine_does_not_know_sends_nothing_until_it_is_regi
     desk.ledger(clock=f"{MONDAY}T10:00+02:00")
     desk.mailbox(sink.port)
     desk.campaign()
-    shutil.rmtree(desk.folder / "sendledger.db.runners")
+    [runners] = desk.folder.glob("*.runners")
+    shutil.rmtree(runners)
     assert "this machine has not sent from this ledger before" in desk.refused("tick", "v1")
     assert "sendledger runner register" in desk.refused("run", "--until", f"{MONDAY}T12:00+02:00")
     said = desk.done("runner", "register", "--reason", "moved from the old machine")
@@ -222,6 +232,7 @@ def test_a_ledger_that_this_machine_does_not_know_sends_nothing_until_it_is_regi
     assert desk.rows("tick", "v1")[0]["sent"] == sink.accepted == 1
 
 
+@on_sqlite  # a backup that is a file
 def test_a_restored_backup_sends_nothing_until_it_is_accepted_and_each_campaign_resumed(desk: Desk, sink: Sink) -> None:
     desk.ledger(clock=f"{MONDAY}T10:00+02:00")
     desk.mailbox(sink.port)
