@@ -31,12 +31,21 @@ KEPT_RIGHTS = {
 }
 """What the daemon may do with each kept table. Deleting is how a person is erased."""
 
+OWNER = text(
+    "SELECT pg_get_userbyid(relowner), pg_has_role(relowner, 'USAGE') FROM pg_class"
+    " WHERE oid = 'stored_events'::regclass"
+)
+
 
 def grants(connection: Connection, daemon: str | None, reader: str | None) -> Iterator[str]:
-    """The statements that give these roles their rights. Raises `InvalidInput` for a role that is not there."""
+    """The statements that give these roles their rights. Raises `InvalidInput` for a role that is not there,
+    and for whoever does not own the ledger."""
     if connection.dialect.name != POSTGRESQL:
         mend = "An SQLite file is protected by the rights on the file."
         raise InvalidInput("only PostgreSQL has roles.", mend=mend, field="database_url")
+    owner, is_owner = connection.execute(OWNER).one()
+    if not is_owner:  # the server itself would only warn, and grant nothing
+        raise InvalidInput("only their owner gives rights on tables.", mend=f"Run it as {owner}.", field="database_url")
     for role, statements in ((daemon, _for_daemon), (reader, _for_reader)):
         if role is None:
             continue

@@ -67,8 +67,10 @@ def require_empty(url: URL) -> None:
 
 
 def shown(url: URL) -> str:
-    """The URL as messages may show it."""
-    return url.database or "" if is_sqlite(url) else url.set(drivername="postgresql").render_as_string()
+    """The URL as messages may show it, and as settings may hold it: without a password."""
+    if is_sqlite(url):
+        return url.database or ""
+    return url.set(drivername="postgresql")._replace(password=None).render_as_string()
 
 
 def create(url: URL, info: Mapping[str, str]) -> None:

@@ -33,16 +33,16 @@ _DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": 
 _WRITES = "sendledger_writes"
 
 
-def database_url(text: str | URL) -> URL:
-    """The URL of a database, with the driver that this program uses. Raises `InvalidInput`."""
+def database_url(text: str | URL, *, field: str = "database_url") -> URL:
+    """The URL of a database, with the driver that this program uses. Raises `InvalidInput`, naming the field."""
     try:
         url = make_url(text)
     except ArgumentError:
-        raise InvalidInput("the database URL cannot be read.", mend=WRITE_AS, field="database_url") from None
+        raise InvalidInput("the database URL cannot be read.", mend=WRITE_AS, field=field) from None
     scheme = url.drivername.partition("+")[0]
     if scheme not in _DRIVERS:
         problem = f"{scheme} is no database that this program knows."
-        raise InvalidInput(problem, mend=WRITE_AS, field="database_url")
+        raise InvalidInput(problem, mend=WRITE_AS, field=field)
     return url.set(drivername=_DRIVERS[scheme])
 
 

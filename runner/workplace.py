@@ -24,7 +24,7 @@ from runner.clock import Clock, RealClock, SimulatedClock
 from runner.daemon import Runner
 from runner.sending.guard import Guard
 from runner.settings import Settings
-from runner.store.copying import MOVED_TO
+from runner.store.copying import COPY_OF, MOVED_TO
 from runner.store.ledger import Ledger
 
 SIMULATED_START = "simulated_start"
@@ -48,13 +48,20 @@ class Workplace:
 
     @cached_property
     def engine(self) -> Engine:
-        """For views and kept tables."""
-        return engine_for(self.url)
+        """For views and kept tables. Raises `InvalidInput` for a copy that is not through."""
+        engine = engine_for(self.url)
+        with reading(engine) as connection:
+            is_through = COPY_OF not in kept.info(connection)
+        if is_through:
+            return engine
+        engine.dispose()
+        mend = "Run `sendledger db copy` again from the original."
+        raise InvalidInput("this database is a copy that is not finished.", mend=mend, field="database_url")
 
     @cached_property
     def ledger(self) -> Ledger:
         """The events."""
-        return Ledger(self.url)
+        return Ledger(self.engine.url)
 
     @cached_property
     def projector(self) -> Projector:
@@ -63,12 +70,12 @@ class Workplace:
 
     @cached_property
     def info(self) -> dict[str, str]:
-        """What is fixed about this ledger. Raises `InvalidInput` for a copy that is not through."""
+        """What is fixed about this ledger. Raises `InvalidInput` where no ledger was made, but only its tables."""
         with reading(self.engine) as connection:
             info = kept.info(connection)
         if LEDGER_ID not in info:
-            mend = "Run `sendledger db copy` again from the original."
-            raise InvalidInput("this database is a copy that is not finished.", mend=mend, field="database_url")
+            mend = "Name a database that is empty and make a ledger with `sendledger init`."
+            raise InvalidInput("there are tables, but no ledger.", mend=mend, field="database_url")
         return info
 
     @cached_property

@@ -30,7 +30,10 @@ FAILED = 1
 LARGEST_NUMBER = 2**31 - 1
 """Of a campaign, a lead or a reply code: what an INTEGER column of any database holds."""
 
-_SERVERS_FAULT = (psycopg.OperationalError, psycopg.errors.InsufficientPrivilege, OperationalError, ProgrammingError)
+NO_RIGHT = "This role may not do that: run it as the owner of the database, or give rights by `sendledger db grant`."
+
+_RIGHTS = (psycopg.errors.InsufficientPrivilege, ProgrammingError)
+_SERVERS_FAULT = (psycopg.OperationalError, OperationalError, *_RIGHTS)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -84,7 +87,7 @@ def naming(url: URL) -> Iterator[None]:
             cause = _of_driver(error, (psycopg.Error, PersistenceError))
             if not isinstance(cause, _SERVERS_FAULT):
                 raise
-            mend = "Mend the server, the connection or the role's rights (`sendledger db grant`)."
+            mend = NO_RIGHT if isinstance(cause, _RIGHTS) else "Mend the server or the connection."
         # What the drivers say of these quotes no values.
         raise InvalidInput(f"{cause}.", mend=mend, source=shown(url)) from None
 

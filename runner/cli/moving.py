@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 from sqlalchemy import text
 
-from domain.errors import CommandRefused
+from domain.errors import CommandRefused, InvalidInput
 from migrations.grants import grants
 from migrations.run import shown
-from projections.database import database_url, engine_for, reading, writing
-from runner.cli.context import command, workplace
+from projections.database import database_url, reading, writing
+from runner.cli.context import command, naming, workplace
 from runner.cli.output import Format, FormatOption, say, show
 from runner.cli.progress import steps
 from runner.sending.liveness import Liveness
@@ -36,19 +36,21 @@ def copy(
 
     Example: sendledger db copy --to postgresql://sendledger@db.example/sendledger
     """
-    target = database_url(to)
+    target = database_url(to, field="--to")
     with workplace() as place:
         alive = Liveness(place.settings.runners_folder, place.url)
         if runners := alive.living_here():
             raise CommandRefused(f"{runners} runners are at work on this ledger; stop them first.")
         if dry_run:
+            with naming(target):
+                copying.require_fit(target, place.info[LEDGER_ID])
             say(f"Would copy {place.ledger.position():,} events to {shown(target)}. Nothing was changed.")
             return
         replay_journals(place.ledger, place.settings.runners_folder, alive, place.clock)
-        copying.prepare(target, place.info[LEDGER_ID])
-        with steps() as progress:
+        with naming(target), steps() as progress:
+            copying.prepare(target, place.info[LEDGER_ID])
             compared = copying.copy(place.ledger, target, progress)
-        copying.finish(place.url, target)
+            copying.finish(place.url, target)
         rows = [{"table": each.table, "rows": each.rows, "sha256": each.digest} for each in compared]
         show(rows, ("table", "rows", "sha256"), form)
         if form is Format.TABLE:
@@ -69,15 +71,15 @@ def grant(
 
     Example: sendledger db grant --daemon sendledger_daemon --reader sendledger_reader
     """
+    if daemon is None and reader is None:
+        raise InvalidInput("is missing.", mend="Name a role.", field="--daemon or --reader")
     with workplace() as place:
-        engine = engine_for(place.url)
-        with reading(engine) as connection:
+        with reading(place.engine) as connection:
             statements = list(grants(connection, daemon, reader))
         if not dry_run:
-            with writing(engine) as connection:
+            with writing(place.engine) as connection:
                 for statement in statements:
                     connection.execute(text(statement))
-        engine.dispose()
     for statement in statements:
         say(f"{statement};")
     say("Nothing was changed." if dry_run else f"{len(statements)} rights granted.")

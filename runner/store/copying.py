@@ -49,12 +49,18 @@ class Compared:
 
 
 def prepare(target: URL, ledger_id: str) -> None:
-    """Make the target's tables, or find a copy of the same ledger that was broken off. Raises `InvalidInput`."""
+    """Make the target's tables, unless they are there. Raises what `require_fit` raises."""
+    require_fit(target, ledger_id)
+    if current(target) is None:
+        create(target, {COPY_OF: ledger_id})
+
+
+def require_fit(target: URL, ledger_id: str) -> None:
+    """Raise `InvalidInput` unless the target is empty, or holds a copy of the same ledger that was broken off."""
     if is_sqlite(target):
         raise InvalidInput("a ledger is copied to PostgreSQL only.", mend="Copy an SQLite file as files.", field="--to")
     if current(target) is None:
         require_empty(target)
-        create(target, {COPY_OF: ledger_id})
         return
     require_head(target)
     engine = engine_for(target)
@@ -143,7 +149,8 @@ def _same(name: str, mine: Iterator[Any], other: Iterator[Any], progress: Progre
     if found != copied:
         raise CopyDiffers(
             f"{name} differs: {found.rows:,} rows ({found.digest[:12]}) here, {copied.rows:,} ({copied.digest[:12]}) "
-            "there. Were runners stopped? Drop the new database and copy again."
+            "there. Were all runners stopped, and does `sendledger rebuild --check` find nothing here? "
+            "Then drop the new database and copy again."
         )
     return found
 

@@ -15,7 +15,14 @@ from typing import Any, cast
 
 import structlog
 from eventsourcing.application import Application
-from eventsourcing.persistence import InfrastructureFactory, IntegrityError, Mapper, PersistenceError, StoredEvent
+from eventsourcing.persistence import (
+    InfrastructureFactory,
+    IntegrityError,
+    Mapper,
+    PersistenceError,
+    ProgrammingError,
+    StoredEvent,
+)
 from eventsourcing.utils import Environment
 from sqlalchemy import Executable
 from sqlalchemy.engine import URL
@@ -412,5 +419,7 @@ class _Held:
             self.snapshot_version = self.state.version
             try:
                 snapshots.save(self.stream, self.state.version, self.freeze())
+            except ProgrammingError:
+                pass  # a role that only reads: whoever sends will take one
             except PersistenceError:  # the events are stored: a cache that is not must not say otherwise
                 log.warning("snapshot not taken", stream=self.stream, exc_info=True)

@@ -68,7 +68,7 @@ def _tell_sqlite(meet: Callable[[str], object]) -> None:
 
 def _tell_postgres(meet: Callable[[str], object]) -> None:
     """The same, by the driver: rows in bulk go past SQLAlchemy. COPY is told as the INSERT that it stands for."""
-    for name in ("execute", "copy"):
+    for name in ("execute", "executemany", "copy"):
         method = getattr(psycopg.Cursor, name)
 
         def telling(cursor: psycopg.Cursor[Any], query: Any, *said: Any, _method: Any = method, **named: Any) -> Any:
