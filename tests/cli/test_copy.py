@@ -245,20 +245,6 @@ TAMPERED = {
 """By the table that differs then."""
 
 
-@pytest.mark.parametrize("table", TAMPERED)
-def test_a_row_that_differs_is_found_and_the_original_goes_on(source: Desk, target: URL, table: str) -> None:
-    killed(source, target, Moment("DELETE FROM contacts"))
-    tampered(target, TAMPERED[table])
-
-    said = source.refused(*to(target))
-
-    assert said.startswith(f"sendledger: {table} differs: ")
-    assert "drop the new database and copy again" in said
-    assert copying.MOVED_TO not in dict(source.kept()["ledger_info"])
-    assert copying.COPY_OF in info(target)
-    source.done("tick", "v1")
-
-
 def test_views_of_the_original_that_were_tampered_with_are_found_and_mended(source: Desk, target: URL) -> None:
     source.done("status")
     source.sql("UPDATE leads SET priority = 7 WHERE lead_id = 2")
