@@ -187,38 +187,6 @@ MOMENTS = [
 """`INSERT INTO ledger_info` comes first when the tables are made, then when all is through."""
 
 
-@pytest.mark.parametrize("moment", MOMENTS, ids=str)
-def test_a_copy_that_is_killed_is_finished_by_the_same_command(
-    source: Desk, target: URL, moment: Moment, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = held(source)
-    killed(source, target, moment)
-    assert held(source) == before
-    if current(target):
-        with monkeypatch.context() as patch:
-            unfinished = at(target, patch, source)
-            for command in ("status", "campaign list", "mailbox list", "tick v1", "check", "rebuild", "suppress list"):
-                assert "this database is a copy that is not finished. Run `sendledger db copy` again" in (
-                    unfinished.refused(*command.split())
-                )
-
-    source.done(*to(target))
-
-    new = at(target, monkeypatch, source)
-    assert held(new) == before
-    assert new.rows("rebuild", "--check") == []
-    new.done("runner", "register", "--reason", "moved")
-    new.done("tick", "v1")
-
-
-def test_a_copy_goes_on_where_it_was_killed(source: Desk, target: URL) -> None:
-    killed(source, target, Moment("INSERT INTO stored_events", 4))
-    stands = positions(target)
-    assert stands == list(range(1, 3 * victims.SMALL_BATCH + 1))
-    killed(source, target, Moment("INSERT INTO stored_events", 2))
-    assert len(positions(target)) == 4 * victims.SMALL_BATCH
-
-
 def test_until_it_is_through_the_original_sends(source: Desk, target: URL) -> None:
     killed(source, target, Moment("INSERT INTO contacts"))
     source.done("tick", "v1")
