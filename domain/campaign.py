@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from domain import events as e
+from domain import legacy as old
+from domain.attempts import Attempt, AttemptState
 from domain.calendar import Schedule, SendingCalendar, calendar_of
 from domain.counting import MailCount
 from domain.errors import UnknownEvent
@@ -36,31 +38,6 @@ class Status(StrEnum):
     PAUSED = "paused"
     COMPLETED = "completed"
     CANCELLED = "cancelled"
-
-
-class AttemptState(StrEnum):
-    """Where an attempt is that may still be answered: facts that come late change only their own attempt."""
-
-    LOCKED = "locked"
-    IN_DOUBT = "in doubt"
-    RESOLVED_SENT = "resolved sent"
-    RESOLVED_NOT_SENT = "resolved not sent"
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """A lock and what is known of it. `locked_at` is UTC."""
-
-    position: int
-    lead_id: int
-    attempt: int
-    token: str
-    sender: e.Sender
-    epoch: int
-    runner: str
-    mailbox: str
-    locked_at: datetime
-    state: AttemptState = AttemptState.LOCKED
 
 
 class Campaign:
@@ -94,6 +71,14 @@ class Campaign:
         self.open: dict[str, Attempt] = {}
         self.accepted_late: set[int] = set()
         self.mails = MailCount()
+        self.legacy: old.Legacy | None = None
+        self.flagged = False
+        self.migration_refused: str | None = None
+
+    @property
+    def observed(self) -> bool:
+        """Does an old system mail it, so that nobody here may?"""
+        return self.legacy is not None and self.legacy.observed
 
     @property
     def exists(self) -> bool:
@@ -139,7 +124,8 @@ class Campaign:
 
     def next_attempt(self, position: int) -> int:
         """The number of this lead's next attempt, 1-based."""
-        return self.attempts.get(position, 0) + 1
+        sends = self.legacy.sends[position] if self.legacy is not None else 0
+        return max(self.attempts.get(position, 0), sends) + 1
 
     def attempts_spent(self, position: int) -> int:
         """Attempts that count against the limit: those since a person last gave the lead another chance."""
@@ -185,8 +171,8 @@ class Campaign:
         return self.reopen()
 
     def reopen(self) -> None:
-        """Somebody waits again."""
-        if self.status is Status.COMPLETED:
+        """Somebody waits again. Where an old system mails it, that system says so itself."""
+        if self.status is Status.COMPLETED and not self.observed:
             self.status = Status.RUNNING
 
     def paced_from(self, now: datetime) -> datetime | None:
@@ -235,7 +221,7 @@ def _mailbox_assigned(campaign: Campaign, event: e.MailboxAssigned) -> None:
 
 
 def _started(campaign: Campaign, event: e.CampaignStarted) -> None:
-    campaign.status, campaign.started_at = Status.RUNNING, event.recorded_at
+    campaign.status, campaign.started_at = Status.RUNNING, event.occurred_at or event.recorded_at
 
 
 def _paused(campaign: Campaign, _event: e.CampaignPaused) -> None:
@@ -262,6 +248,7 @@ def _queued(campaign: Campaign, event: e.EmailQueued) -> None:
     campaign.numbers.append(event.lead_id)
     campaign.arrivals.append(position)
     campaign.precedence.append(event.priority)
+    old.lead_came(campaign, event)
     campaign.reopen()
 
 
@@ -302,13 +289,20 @@ def _locked(campaign: Campaign, event: e.EmailLocked) -> None:
 def _sent(campaign: Campaign, event: e.EmailSent) -> None:
     campaign.open.pop(event.token, None)
     position = event.position
+    status: e.V1Status = "sent"
+    if event.imported is not None:
+        old.mail_came(campaign, event, event.imported)
+        status = campaign.roll.v1_status(position)
+    if campaign.legacy is not None:
+        campaign.legacy.count(position)
     if other := campaign.unanswered(position):
         campaign.accepted_late.add(position)  # whatever the other attempt's outcome, this lead was mailed
         if any(attempt.state is AttemptState.LOCKED for attempt in other):
             return
-    campaign.roll.move(position, LeadState.SENT, "sent")
+    campaign.roll.move(position, LeadState.SENT, status)
     campaign.retry_of.pop(position, None)
-    campaign.attempts.pop(position, None)
+    if event.attempt == 1 or campaign.legacy is None:  # else an old system may still mail it once more
+        campaign.attempts.pop(position, None)
 
 
 def _failed(campaign: Campaign, event: e.EmailFailed) -> None:
@@ -352,6 +346,28 @@ def _tested(_campaign: Campaign, _event: e.TestMailSent) -> None:
     """Nobody of this campaign was mailed."""
 
 
+def _fix_applied(_campaign: Campaign, _event: e.FixApplied) -> None:
+    """Its repairs are events of their own."""
+
+
+def _flagged(campaign: Campaign, _event: e.FlaggedForV2) -> None:
+    campaign.flagged, campaign.migration_refused = True, None
+
+
+def _migration_refused(campaign: Campaign, event: e.MigrationRefused) -> None:
+    campaign.migration_refused = event.reason
+
+
+def _migrated(campaign: Campaign, event: e.MigratedToV2) -> None:
+    campaign.owner, campaign.epoch = "v2", event.epoch
+    campaign.flagged, campaign.migration_refused = False, None
+
+
+def _rolled_back(campaign: Campaign, event: e.RolledBack) -> None:
+    campaign.owner, campaign.epoch = "v1", event.epoch
+    campaign.flagged, campaign.migration_refused = False, None
+
+
 _EVOLVE: dict[type[e.Event], Callable[[Campaign, Any], None]] = {
     e.CampaignCreated: _created,
     e.ContentChanged: _content_changed,
@@ -374,4 +390,13 @@ _EVOLVE: dict[type[e.Event], Callable[[Campaign, Any], None]] = {
     e.InDoubtResolved: _resolved,
     e.DuplicateDetected: _duplicate,
     e.TestMailSent: _tested,
+    e.LegacyImported: old.imported,
+    e.StatusObserved: old.status_observed,
+    e.TakenOver: old.taken_over,
+    e.StatusFixed: old.status_fixed,
+    e.FixApplied: _fix_applied,
+    e.FlaggedForV2: _flagged,
+    e.MigrationRefused: _migration_refused,
+    e.MigratedToV2: _migrated,
+    e.RolledBack: _rolled_back,
 }

@@ -10,8 +10,9 @@ from datetime import datetime
 from typing import Literal
 
 from domain import events as e
+from domain.attempts import Attempt, AttemptState
 from domain.calendar import Schedule
-from domain.campaign import Attempt, AttemptState, Campaign, Status
+from domain.campaign import Campaign, Status
 from domain.emitting import Draft
 from domain.errors import CommandRefused
 from domain.gate import holds_for_life, holds_for_sender, holds_lead_back
@@ -183,7 +184,7 @@ def skip(campaign: Campaign, positions: Iterable[int], reason: e.SkipReason, *, 
             lead_id = campaign.numbers.lead_id(position)
             draft.add(e.EmailSkipped, position=position, lead_id=lead_id, reason=reason)
             skipped += 1
-    _complete(campaign, draft, leaving=skipped)
+    complete(campaign, draft, leaving=skipped)
     return draft.events
 
 
@@ -243,7 +244,7 @@ def fail_before_lock(
         permanent=failure.permanent,
         next_attempt_at=again,
     )
-    _complete(campaign, draft, leaving=1 if again is None else 0)
+    complete(campaign, draft, leaving=1 if again is None else 0)
     return draft.events
 
 
@@ -273,7 +274,7 @@ def record_sent(
     )
     if _was_accepted_otherwise(campaign, attempt):
         draft.add(e.DuplicateDetected, token=sent.token, **_of(attempt))
-    _complete(campaign, draft, leaving=_leaves(campaign, attempt))
+    complete(campaign, draft, leaving=_leaves(campaign, attempt))
     return draft.events
 
 
@@ -302,7 +303,7 @@ def record_failed(
         **_of(attempt),
     )
     final = again is None and campaign.is_current(attempt.position, attempt.attempt)
-    _complete(campaign, draft, leaving=_leaves(campaign, attempt) if final else 0)
+    complete(campaign, draft, leaving=_leaves(campaign, attempt) if final else 0)
     return draft.events
 
 
@@ -313,7 +314,7 @@ def record_in_doubt(campaign: Campaign, token: str, cause: str, *, now: datetime
         return []
     draft = Draft(campaign.stream, campaign.version, now)
     draft.add(e.EmailInDoubt, token=token, cause=cause, **_of(attempt))
-    _complete(campaign, draft, leaving=_leaves(campaign, attempt))
+    complete(campaign, draft, leaving=_leaves(campaign, attempt))
     return draft.events
 
 
@@ -410,9 +411,9 @@ def _leaves(campaign: Campaign, attempt: Attempt) -> int:
     return 1 if state is LeadState.QUEUED else 0
 
 
-def _complete(campaign: Campaign, draft: Draft, *, leaving: int) -> None:
+def complete(campaign: Campaign, draft: Draft, *, leaving: int) -> None:
     """The campaign is completed when the last one leaves."""
-    if leaving and campaign.status is Status.RUNNING and campaign.waiting == leaving:
+    if leaving and campaign.status is Status.RUNNING and not campaign.observed and campaign.waiting == leaving:
         draft.add(e.CampaignCompleted)
 
 

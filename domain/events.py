@@ -185,13 +185,24 @@ class EmailLocked(_AttemptEvent):
     digest: Digest
 
 
+class ImportedSend(BaseModel):
+    """What an old system's SendLog says of a mail: the number of its row, and the Message-ID if it noted one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    row: int
+    message_id: str | None = None
+
+
 class EmailSent(_AttemptEvent):
-    """The server accepted it: its reply code, enhanced status code and queue id."""
+    """The server accepted it: its reply code, enhanced status code and queue id. `imported`: an old system sent it, by
+    its own record, without a lock of ours; `occurred_at` is then the time of that record, and there is no code."""
 
     token: Token
-    code: int
+    code: int | None = None
     enhanced: str | None = None
     queue_id: str | None = None
+    imported: ImportedSend | None = None
 
 
 class EmailFailed(_AttemptEvent):
@@ -246,6 +257,114 @@ class TestMailSent(Event):
     actor: str
 
 
+# --- history of an old system, and the way to V2 ---
+
+
+class Observation(BaseModel):
+    """Something that only the old database shows: which rule it breaks, the leads it concerns (a group of leads that
+    share an address is one observation, first come first), and the old rows, of the table that the rule speaks of."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    rule: str
+    leads: tuple[int, ...] = ()
+    rows: tuple[int, ...] = ()
+
+
+class LegacyImported(Event):
+    """What an old system has of this campaign was taken in. From the first of these on the campaign is only observed.
+
+    `complete`: this import came to its end; one that did not is not. `settings_digest`: SHA-256 over the old settings
+    that are in force here. `send_log` and `queue`: rows of the old tables by their status.
+    """
+
+    source: str
+    complete: bool
+    settings_digest: Digest
+    send_log: dict[str, int]
+    queue: dict[str, int]
+    observations: tuple[Observation, ...] = ()
+    actor: str
+
+
+class StatusObserved(_LeadEvent):
+    """The old system gave this lead another status."""
+
+    before: V1Status
+    after: V1Status
+
+
+class TakenOver(Event):
+    """Our V1 goes on where the old system stopped, by the word of `actor` that it is stopped for this campaign.
+
+    `settled_s`: seconds between that word and the last look at the old database. `in_doubt`: the leads that were
+    `sending` then.
+    """
+
+    epoch: int
+    settled_s: int
+    in_doubt: tuple[int, ...]
+    actor: str
+    reason: str | None = None
+
+
+class StatusFixed(_LeadEvent):
+    """A lead's V1 status was repaired, by the rule that it broke."""
+
+    before: V1Status
+    after: V1Status
+    rule: str
+
+
+class FixApplied(Event):
+    """A reviewed plan of repairs was carried out: `repairs` by rule. Its repairs follow in the same append."""
+
+    plan: str
+    repairs: dict[str, int]
+    actor: str
+    reason: str | None = None
+
+
+class FlaggedForV2(_LifecycleEvent):
+    """The next tick of V2 shall migrate it, under the same rules as a person would."""
+
+
+class MigrationRefused(Event):
+    """A tick of V2 found it flagged and could not migrate it. Recorded once for each reason."""
+
+    reason: str
+
+
+class _OwnerChanged(Event):
+    """`before` and `after`: leads by state. `locked`: leads whose mail the sender before had under way: it ends them
+    itself. `sent_digest`: SHA-256 over the numbers of all leads that are sent, ascending, one a line."""
+
+    epoch: int
+    before: dict[str, int]
+    after: dict[str, int]
+    locked: tuple[int, ...]
+    in_doubt: tuple[int, ...]
+    sent_digest: Digest
+    actor: str
+    reason: str
+
+
+class MigratedToV2(_OwnerChanged):
+    """From the next lock on it is V2's."""
+
+
+class RolledBack(_OwnerChanged):
+    """From the next lock on it is V1's; a flag for V2 is gone."""
+
+
+class V1Retired(_LifecycleEvent):
+    """No campaign is left on V1: its tick goes off."""
+
+
+class V1Reinstated(_LifecycleEvent):
+    """A campaign came to V1 again: its tick goes on."""
+
+
 # --- a mailbox ---
 
 
@@ -291,7 +410,8 @@ class MailboxDelayed(Event):
 
 
 class MailboxSlotTaken(Event):
-    """One mail of its daily limit was used, by the lock with this token; appended together with that lock."""
+    """One mail of its daily limit was used, by the lock with this token; appended together with that lock. One that an
+    old system used has the token of the imported send, and `occurred_at`."""
 
     campaign: str
     position: int
@@ -367,6 +487,9 @@ class TicksMissed(Event):
     before: Utc
 
 
+CHANGED: dict[str, type[Event]] = {"EmailSent/2": EmailSent}
+"""Newer versions of events. What an older version has is read as it is: `EmailSent/1` lacks `imported`."""
+
 EVENT_TYPES: dict[str, type[Event]] = {
     f"{cls.__name__}/1": cls
     for cls in (
@@ -391,6 +514,17 @@ EVENT_TYPES: dict[str, type[Event]] = {
         InDoubtResolved,
         DuplicateDetected,
         TestMailSent,
+        LegacyImported,
+        StatusObserved,
+        TakenOver,
+        StatusFixed,
+        FixApplied,
+        FlaggedForV2,
+        MigrationRefused,
+        MigratedToV2,
+        RolledBack,
+        V1Retired,
+        V1Reinstated,
         MailboxAdded,
         MailboxChanged,
         MailboxPaused,
@@ -405,10 +539,12 @@ EVENT_TYPES: dict[str, type[Event]] = {
         TicksIdle,
         TicksMissed,
     )
-}
-"""Stored topic (name/version) to class: the whole vocabulary of a ledger."""
+} | CHANGED
+"""Stored topic (name/version) to class: the whole vocabulary of a ledger. An event that changed stands here once a
+version; each is read into the class of today."""
 
 TOPICS: dict[type[Event], str] = {cls: topic for topic, cls in EVENT_TYPES.items()}
+"""The topic that an event is stored under: its newest version."""
 
 
 def stamped(at: datetime) -> datetime:

@@ -105,7 +105,9 @@ def lock(campaign: Campaign, mailbox: Mailbox, request: LockRequest, now: dateti
 
 
 def holds_for_sender(campaign: Campaign, sender: e.Sender, epoch: int) -> Wait | None:
-    """Does the campaign belong to this sender, in this epoch?"""
+    """Does the campaign belong to this sender, in this epoch, and not to an old system?"""
+    if campaign.observed:
+        return Wait(Rule.OBSERVED)
     if (campaign.owner, campaign.epoch) == (sender, epoch):
         return None
     return Wait(Rule.OWNER, note=f"{campaign.owner} owns it in epoch {campaign.epoch}")

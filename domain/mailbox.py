@@ -145,8 +145,9 @@ def _delayed(mailbox: Mailbox, event: e.MailboxDelayed) -> None:
 
 
 def _slot_taken(mailbox: Mailbox, event: e.MailboxSlotTaken) -> None:
-    mailbox.mails.add(event.recorded_at)
-    mailbox.failures = 0  # a whole body was taken up to the dot: the server is well again
+    mailbox.mails.add(event.occurred_at or event.recorded_at)
+    if event.occurred_at is None:
+        mailbox.failures = 0  # a whole body was taken up to the dot: the server is well again
 
 
 _EVOLVE: dict[type[e.Event], Callable[[Mailbox, Any], None]] = {

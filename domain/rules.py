@@ -50,6 +50,7 @@ class Rule(StrEnum):
     PAUSED = "paused"
     FINISHED = "finished"
     OWNER = "other owner"
+    OBSERVED = "the old system mails it"
     EMPTY = "nothing waits"
     STUCK = "leads wait, but none in a status that V1 picks"
     WEEKDAY = "weekday"

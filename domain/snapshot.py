@@ -18,24 +18,28 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from domain import attempts, counting, leads, legacy, rules
 from domain import campaign as campaign_module
-from domain import counting, leads, rules
 from domain import mailbox as mailbox_module
+from domain.attempts import Attempt
 from domain.calendar import Schedule
-from domain.campaign import Attempt, Campaign, Status
+from domain.campaign import Campaign, Status
 from domain.counting import MailCount
+from domain.events import Observation
 from domain.leads import LeadNumbers, LeadState, Line, Precedence, Retry, Roll
+from domain.legacy import Legacy, RowNumbers
 from domain.mailbox import Mailbox
 from domain.rules import Limits
 
 _ATTEMPTS = TypeAdapter(list[Attempt])
+_OBSERVATIONS = TypeAdapter(tuple[Observation, ...])
 
 
 @cache
 def shape() -> str:
     """SHA-256 over the code that folds events into state and packs it: any change makes older snapshots unusable.
     The byte order too: arrays are packed as this machine has them."""
-    modules = (campaign_module, mailbox_module, leads, counting, rules, sys.modules[__name__])
+    modules = (campaign_module, mailbox_module, attempts, leads, legacy, counting, rules, sys.modules[__name__])
     sources = "".join(inspect.getsource(module) for module in modules)
     names = ",".join(field.name for field in fields(Attempt))
     return hashlib.sha256(f"{sources}{names}{sys.byteorder}{[state.name for state in LeadState]}".encode()).hexdigest()
@@ -67,6 +71,9 @@ def freeze(campaign: Campaign) -> bytes:
         "open": _ATTEMPTS.dump_python(list(campaign.open.values()), mode="json"),
         "accepted_late": sorted(campaign.accepted_late),
         "mails": list(campaign.mails.quarters().items()),
+        "legacy": _frozen_legacy(campaign.legacy),
+        "flagged": campaign.flagged,
+        "migration_refused": campaign.migration_refused,
     }
     return _compressed(document)
 
@@ -75,7 +82,11 @@ def thaw(stream: str, frozen: bytes) -> Campaign:
     """The state again. The caller has checked the shape."""
     document = _document(frozen)
     campaign = Campaign(stream)
-    for name in ("version", "epoch", "name", "owner", "mailbox", "message_id_domain"):
+    for name in (
+        *("version", "epoch", "name", "owner", "mailbox", "message_id_domain"),
+        "flagged",
+        "migration_refused",
+    ):
         setattr(campaign, name, document[name])
     campaign.status = Status(document["status"])
     campaign.schedule = Schedule.model_validate(document["schedule"])
@@ -97,6 +108,7 @@ def thaw(stream: str, frozen: bytes) -> Campaign:
     campaign.open = {attempt.token: attempt for attempt in _ATTEMPTS.validate_python(document["open"])}
     campaign.accepted_late = set(document["accepted_late"])
     campaign.mails = MailCount(dict(document["mails"]))
+    campaign.legacy = _thawed_legacy(document["legacy"])
     return campaign
 
 
@@ -126,6 +138,35 @@ def thaw_mailbox(stream: str, frozen: bytes) -> Mailbox:
     mailbox.delayed_until = _time(document["delayed_until"])
     mailbox.mails = MailCount(dict(document["mails"]))
     return mailbox
+
+
+def _frozen_legacy(past: Legacy | None) -> dict[str, Any] | None:
+    if past is None:
+        return None
+    return {
+        "source": past.source,
+        "settings_digest": past.settings_digest,
+        "observed": past.observed,
+        "complete": past.complete,
+        "send_log": past.send_log,
+        "queue": past.queue,
+        "observations": _OBSERVATIONS.dump_python(past.observations, mode="json"),
+        "rows": past.rows.steps(),
+        "sends": _packed(bytes(past.sends)),
+    }
+
+
+def _thawed_legacy(frozen: dict[str, Any] | None) -> Legacy | None:
+    if frozen is None:
+        return None
+    return Legacy(
+        **frozen
+        | {
+            "observations": _OBSERVATIONS.validate_python(frozen["observations"], strict=False),
+            "rows": RowNumbers.of_steps(frozen["rows"]),
+            "sends": bytearray(_unpacked(frozen["sends"])),
+        }
+    )
 
 
 def _compressed(document: dict[str, Any]) -> bytes:

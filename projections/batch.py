@@ -21,6 +21,7 @@ CANCELLED_REASON: e.SkipReason = "cancelled"
 SMALL_TABLES = {
     "campaigns": ("id",),
     "campaign_days": ("campaign_id", "date"),
+    "cutovers": ("log_position",),
     "mailboxes": ("name",),
     "mailbox_days": ("mailbox", "date"),
     "runners": ("runner",),
@@ -40,13 +41,15 @@ _TOUCHES_LEAD = frozenset(
         e.EmailInDoubt,
         e.InDoubtResolved,
         e.DuplicateDetected,
+        e.StatusObserved,
+        e.StatusFixed,
     }
 )
 """Events about a lead that stands in the tables, or was queued earlier in the batch."""
 
 _LEAD_COLUMNS_THAT_STAY = ("lead_id", "priority", "queued_at")
 _ATTEMPT_COLUMNS_THAT_STAY = (
-    *("lead_id", "sender", "epoch", "runner", "mailbox", "token", "message_id", "digest", "content_version"),
+    *("lead_id", "sender", "epoch", "runner", "mailbox", "token", "digest", "content_version"),
     *("revision", "commitment", "due_at", "date", "locked_at", "lock_position"),
 )
 
@@ -96,8 +99,8 @@ class CampaignRows:
         self.reopen(recorded_at)
 
     def reopen(self, recorded_at: str) -> None:
-        """Somebody waits again."""
-        if self.row["status"] == Status.COMPLETED:
+        """Somebody waits again. Where an old system mails it, that system says so itself."""
+        if self.row["status"] == Status.COMPLETED and not self.row["observed"]:
             self.enter(Status.RUNNING, recorded_at)
 
     def enter(self, status: Status, recorded_at: str, actor: str | None = None, reason: str | None = None) -> None:

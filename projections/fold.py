@@ -26,6 +26,7 @@ from projections.batch import (
     CampaignRows,
     campaign_number,
 )
+from projections.cutovers import CUTOVER_HANDLERS, follow_status, take_in
 from projections.rows import AttemptRow, LeadRow, Outcome, State
 from projections.times import local_date, time_text
 
@@ -68,6 +69,10 @@ def _created(batch: Batch, _at: int, event: e.CampaignCreated) -> None:
         "status": Status.DRAFT.value,
         "owner": event.owner,
         "epoch": 1,
+        "owner_since": created,
+        "imported": 0,
+        "observed": 0,
+        "flagged": 0,
         "mailbox": event.mailbox,
         "message_id_domain": event.message_id_domain,
         "content_version": 1,
@@ -103,9 +108,9 @@ def _mailbox_assigned(batch: Batch, _at: int, event: e.MailboxAssigned) -> None:
 
 
 def _started(batch: Batch, _at: int, event: e.CampaignStarted) -> None:
-    campaign, recorded = batch.campaign(event), time_text(event.recorded_at)
-    campaign.enter(Status.RUNNING, recorded, event.actor, event.reason)
-    campaign.row["started_at"] = recorded
+    campaign = batch.campaign(event)
+    campaign.enter(Status.RUNNING, time_text(event.recorded_at), event.actor, event.reason)
+    campaign.row["started_at"] = _happened(event)
 
 
 def _paused(batch: Batch, _at: int, event: e.CampaignPaused) -> None:
@@ -129,12 +134,14 @@ def _completed(batch: Batch, _at: int, event: e.CampaignCompleted) -> None:
 # --- one mail ---
 
 
-def _queued(batch: Batch, _at: int, event: e.EmailQueued) -> None:
+def _queued(batch: Batch, at: int, event: e.EmailQueued) -> None:
     campaign, queued_at, position = batch.campaign(event), time_text(event.recorded_at), event.position
     campaign.leads[position] = LeadRow(
         campaign.id, position, event.lead_id, QUEUED, event.v1_status, event.priority, 0, 0, None, 0, None, queued_at
     )
     campaign.counts[QUEUED] += 1
+    if campaign.row["observed"]:
+        follow_status(batch, at, campaign, campaign.leads[position], event.v1_status, queued_at)
     campaign.reopen(queued_at)
 
 
@@ -188,6 +195,10 @@ def _locked(batch: Batch, at: int, event: e.EmailLocked) -> None:
 def _sent(batch: Batch, at: int, event: e.EmailSent) -> None:
     campaign = batch.campaign(event)
     lead = batch.lead(campaign, event)
+    status = "sent"
+    if event.imported is not None:
+        take_in(batch, campaign, lead, event, event.imported)
+        status = lead.v1_status
     attempt = batch.attempt(lead, event)
     _close(attempt, at, event, Outcome.SENT.value)
     attempt.code, attempt.enhanced, attempt.queue_id = event.code, event.enhanced, event.queue_id
@@ -197,7 +208,7 @@ def _sent(batch: Batch, at: int, event: e.EmailSent) -> None:
         lead.accepted_late = 1  # whatever the other attempt's outcome, this lead was mailed
         if Outcome.LOCKED in other:
             return
-    campaign.move(lead, SENT, "sent")
+    campaign.move(lead, SENT, status)
     lead.next_attempt_at = lead.reason = lead.awaited_attempt = None
 
 
@@ -321,9 +332,11 @@ def _change_mailbox(batch: Batch, event: e.Event, **said: Any) -> None:
 
 
 def _slot_taken(batch: Batch, _at: int, event: e.MailboxSlotTaken) -> None:
-    name, taken = _mailbox_name(event), time_text(event.recorded_at)
+    name, taken = _mailbox_name(event), _happened(event)
     mailbox = batch.need("mailboxes", event, name)
-    mailbox["failures"], mailbox["last_mail_at"] = 0, taken
+    mailbox["last_mail_at"] = max(mailbox["last_mail_at"] or taken, taken)
+    if event.occurred_at is None:
+        mailbox["failures"] = 0
     batch.add_up("mailbox_days", "mails", 1, name, local_date(taken, mailbox["zone"]))
 
 
@@ -380,6 +393,10 @@ def _registered(_batch: Batch, _at: int, _event: e.RunnerRegistered) -> None:
     """A person's word on a machine: no view shows it but the count of events."""
 
 
+def _senders(_batch: Batch, _at: int, _event: e.Event) -> None:
+    """Whether V1 is retired: no view shows it but the count of events."""
+
+
 def _tested(_batch: Batch, _at: int, _event: e.TestMailSent) -> None:
     """A mail to somebody who is no lead: no view shows it but the count of events."""
 
@@ -406,6 +423,9 @@ _HANDLERS: dict[type[e.Event], Callable[[Batch, int, Any], None]] = {
     e.InDoubtResolved: _resolved,
     e.DuplicateDetected: _duplicate,
     e.TestMailSent: _tested,
+    e.V1Retired: _senders,
+    e.V1Reinstated: _senders,
+    **CUTOVER_HANDLERS,
     e.MailboxAdded: _mailbox_set,
     e.MailboxChanged: _mailbox_set,
     e.MailboxPaused: _mailbox_paused,

@@ -19,8 +19,8 @@ from sqlalchemy import (
     MetaData,
     RowMapping,
     Table,
-    UniqueConstraint,
     bindparam,
+    column,
     delete,
     insert,
     select,
@@ -31,6 +31,9 @@ from sqlalchemy import (
 from projections.columns import TEXT, WHOLE
 
 METADATA = MetaData()
+
+NO_TWIN = column("twin_of").is_(None)
+
 IN_LIST = 5000
 """Values in one IN list; SQLite takes 32,766 parameters, PostgreSQL 65,535."""
 ROWS_AT_ONCE = 1000
@@ -57,10 +60,19 @@ contacts = Table(
     Column("fields", TEXT, nullable=False),
     Column("revision", WHOLE, nullable=False),
     Column("commitment", TEXT, nullable=False),
-    UniqueConstraint("campaign_id", "address_key", name="contacts_one_per_address"),
+    Column("twin_of", WHOLE),
+    Index(
+        "contacts_one_per_address",
+        "campaign_id",
+        "address_key",
+        unique=True,
+        sqlite_where=NO_TWIN,
+        postgresql_where=NO_TWIN,
+    ),
     Index("contacts_by_address", "address_key"),
 )
-"""Who a lead is. The salt keys its commitments: without it they say nothing."""
+"""Who a lead is. The salt keys its commitments: without it they say nothing. `twin_of`: an old system has a lead of
+the same address before this one in the campaign; only history brings such a lead, and one of them is never mailed."""
 
 contents = Table(
     "contents",
@@ -188,7 +200,8 @@ def contacts_by_address(
     """Which of these addresses the campaign has already, by casefolded address: duplicates and re-imports."""
     found: dict[str, RowMapping] = {}
     for keys in in_lists(address_keys):
-        query = select(contacts).where(contacts.c.campaign_id == campaign_id, contacts.c.address_key.in_(keys))
+        of_campaign = select(contacts).where(contacts.c.campaign_id == campaign_id, NO_TWIN)
+        query = of_campaign.where(contacts.c.address_key.in_(keys))
         found.update((row["address_key"], row) for row in connection.execute(query).mappings())
     return found
 

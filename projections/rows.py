@@ -82,6 +82,7 @@ class AttemptRow:
     evidence: str | None = None
     resolved_by: str | None = None
     duplicate: int = 0
+    imported: int | None = None
 
 
 @dataclass(slots=True)

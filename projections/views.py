@@ -23,6 +23,11 @@ campaigns = Table(
     Column("status", TEXT, nullable=False),
     Column("owner", TEXT, nullable=False),
     Column("epoch", WHOLE, nullable=False),
+    Column("owner_since", TEXT, nullable=False),
+    Column("imported", WHOLE, nullable=False),  # it came from an old system
+    Column("observed", WHOLE, nullable=False),  # that system still mails it
+    Column("flagged", WHOLE, nullable=False),  # V2 shall migrate it
+    Column("migration_refused", TEXT),
     Column("mailbox", TEXT, nullable=False),
     Column("message_id_domain", TEXT, nullable=False),
     Column("content_version", WHOLE, nullable=False),
@@ -107,6 +112,7 @@ send_log = Table(
     Column("evidence", TEXT),
     Column("resolved_by", TEXT),
     Column("duplicate", WHOLE, nullable=False),
+    Column("imported", WHOLE),  # the row of an old system's SendLog that this attempt was taken in from
     Index(
         "send_log_unanswered",
         "outcome",
@@ -118,6 +124,23 @@ send_log = Table(
 
 `lock_position` and `outcome_position` are places in the ledger. `outcome`: see `rows.Outcome`.
 """
+
+cutovers = Table(
+    "cutovers",
+    METADATA,
+    Column("log_position", WHOLE, primary_key=True, autoincrement=False),
+    Column("campaign_id", WHOLE, nullable=False),
+    Column("step", TEXT, nullable=False),
+    Column("at", TEXT, nullable=False),
+    Column("owner", TEXT, nullable=False),
+    Column("epoch", WHOLE, nullable=False),
+    Column("actor", TEXT),
+    Column("reason", TEXT),
+    Column("details", TEXT, nullable=False),
+    Index("cutovers_by_campaign", "campaign_id", "log_position"),
+)
+"""One row a step of a campaign's way from an old system to V2, or back: what was done, by whom, why, and who owned the
+campaign after it. `details`: what else the event says, as JSON."""
 
 campaign_days = Table(
     "campaign_days",

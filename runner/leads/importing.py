@@ -236,6 +236,7 @@ class _Batch:
             "fields": lead.json,
             "revision": 0,
             "commitment": event.commitment,
+            "twin_of": None,
         }
 
     def _change(self, event: ContactChanged, lead: _Prepared) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import pytest
 
 from domain import events as e
-from domain.campaign import AttemptState, Status, evolve
+from domain.attempts import AttemptState
+from domain.campaign import Status, evolve
 from domain.commands import Failure
 from domain.errors import CommandRefused, UnknownEvent
 from domain.leads import LeadState

@@ -18,8 +18,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from domain import events as e
 from domain import gate
 from domain import mailbox as mailboxes
+from domain.attempts import AttemptState
 from domain.calendar import Schedule
-from domain.campaign import AttemptState, Status
+from domain.campaign import Status
 from domain.commands import Failure
 from domain.errors import CommandRefused
 from domain.events import Sender

@@ -181,6 +181,7 @@ class World:
                     "fields": json.dumps(fields),
                     "revision": 0,
                     "commitment": contact_commitment(salt, address, fields),
+                    "twin_of": None,
                 }
             )
             self._people[message_id(salt, campaign_stream(number), lead_id, DOMAIN)] = (number, lead_id)

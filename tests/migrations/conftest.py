@@ -20,7 +20,10 @@ from tests.cli.desk import Desk
 from tests.databases import Databases, PostgresDatabases
 from tests.projections.conftest import desk_at
 
-NEWER = "0002"
+PRESENT = migrations.run.head()
+"""The revision of this program."""
+NEWER = "0998"
+"""Of the program that has one revision more."""
 ADDS_A_COLUMN = "op.add_column('suppressed', sa.Column('note', sa.Text))"
 REVISION = """
 import sqlalchemy as sa

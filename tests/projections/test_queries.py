@@ -78,7 +78,8 @@ def test_leads_by_position_each_with_the_address_that_is_kept(engine: Engine) ->
 
 def contact(lead: int, address: str) -> dict[str, Any]:
     row = {"campaign_id": 1, "lead_id": lead, "position": lead - 100, "address": address, "address_key": address}
-    return row | {"address_hmac": address, "salt": b"salt", "fields": "{}", "revision": 0, "commitment": "0" * 64}
+    rest = {"address_hmac": address, "salt": b"salt", "fields": "{}", "revision": 0, "commitment": "0" * 64}
+    return row | rest | {"twin_of": None}
 
 
 def test_a_lead_by_its_number(ask: Connection) -> None:

@@ -47,7 +47,7 @@ def contacts(ledger: Ledger) -> list[dict[str, Any]]:
 def contact(number: int, address: str) -> dict[str, Any]:
     person = {"address": address, "address_key": address, "address_hmac": digest(number), "fields": "{}"}
     place = {"campaign_id": 1, "lead_id": number + 1, "position": number}
-    return person | place | {"salt": b"salt", "revision": 0, "commitment": digest(number)}
+    return person | place | {"salt": b"salt", "revision": 0, "commitment": digest(number), "twin_of": None}
 
 
 @pytest.fixture
