@@ -121,8 +121,8 @@ def pause(campaign: Campaign, *, actor: str, reason: str | None, now: datetime) 
 
 
 def resume(campaign: Campaign, *, actor: str, reason: str | None, now: datetime) -> list[e.Event]:
-    """A paused campaign goes on."""
-    _must_be(campaign, Status.PAUSED, verb="resumed")
+    """A paused campaign goes on; so does one that an old system called completed though somebody waits."""
+    _must_be(campaign, Status.PAUSED, *_completed_too_soon(campaign), verb="resumed")
     draft = Draft(campaign.stream, campaign.version, now)
     draft.add(e.CampaignResumed, actor=actor, reason=reason)
     if not campaign.waiting:
@@ -132,7 +132,8 @@ def resume(campaign: Campaign, *, actor: str, reason: str | None, now: datetime)
 
 def cancel(campaign: Campaign, *, actor: str, reason: str | None, now: datetime) -> list[e.Event]:
     """Everybody who waits is skipped, for good."""
-    _must_be(campaign, Status.DRAFT, Status.RUNNING, Status.PAUSED, verb="cancelled")
+    allowed = (Status.DRAFT, Status.RUNNING, Status.PAUSED, *_completed_too_soon(campaign))
+    _must_be(campaign, *allowed, verb="cancelled")
     draft = Draft(campaign.stream, campaign.version, now)
     draft.add(e.CampaignCancelled, actor=actor, reason=reason)
     return draft.events
@@ -415,6 +416,11 @@ def complete(campaign: Campaign, draft: Draft, *, leaving: int) -> None:
     """The campaign is completed when the last one leaves."""
     if leaving and campaign.status is Status.RUNNING and not campaign.observed and campaign.waiting == leaving:
         draft.add(e.CampaignCompleted)
+
+
+def _completed_too_soon(campaign: Campaign) -> tuple[Status, ...]:
+    """The status of a campaign that an old system called completed though somebody waits."""
+    return (Status.COMPLETED,) if campaign.status is Status.COMPLETED and campaign.waiting else ()
 
 
 def _must_exist(campaign: Campaign) -> None:
