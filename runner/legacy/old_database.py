@@ -10,7 +10,7 @@ The one thing that can be written there is the flag that tells the old applicati
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from sqlalchemy import (
@@ -62,8 +62,8 @@ _MS_A_DAY = 86_400_000
 def open_old_database(url: str | URL) -> Iterator[OldDatabase]:
     """The database as it is now. Raises `InvalidInput` for one that is not there or lacks a table or a column."""
     place = place_of(url)
-    with snapshot(place) as (connection, tables):
-        yield OldDatabase(place, connection, tables)
+    with snapshot(place) as (connection, tables), ExitStack() as results:
+        yield OldDatabase(place, connection, tables, results)
 
 
 def set_use_v2(url: str | URL, campaign: int, value: bool) -> None:
@@ -80,11 +80,12 @@ def set_use_v2(url: str | URL, campaign: int, value: bool) -> None:
 class OldDatabase:
     """One moment of the old database. `name`: its URL as it may be shown."""
 
-    def __init__(self, place: Place, connection: Connection, tables: Tables) -> None:
+    def __init__(self, place: Place, connection: Connection, tables: Tables, results: ExitStack) -> None:
         self.name = place.name
         self._on_sqlite = place.on_sqlite
         self._connection = connection
         self._tables = tables
+        self._results = results  # closed at the end, when one was not read to its end
 
     def campaigns(self, *only: int) -> list[OldCampaign]:
         """The campaigns, or only those with these numbers, by number."""
@@ -130,7 +131,8 @@ class OldDatabase:
 
     def _rows(self, statement: Select[Any]) -> Iterator[Any]:
         with unreadable(self.name):
-            yield from self._connection.execute(statement.execution_options(yield_per=AT_ONCE))
+            result = self._connection.execute(statement.execution_options(yield_per=AT_ONCE))
+            yield from self._results.enter_context(result)
 
     def _in_order(self, rows: Select[Any], of: OldTable, campaign: int) -> Select[Any]:
         there = self._tables[of.name].c
@@ -196,7 +198,7 @@ def _write_use_v2(connection: Connection, place: Place, campaign: int, value: bo
     found = inspector.get_columns(CAMPAIGN.name, schema=place.schema) if there else []
     kinds = {each["name"]: each["type"] for each in found}
     if USE_V2 not in kinds:
-        problem = f"there is no column {USE_V2} in a table {CAMPAIGN.name}: the old application knows no such flag."
+        problem = f"there is no column {USE_V2} in the table {CAMPAIGN.name}: the old application knows no such flag."
         mend = "Stop its sender for this campaign in another way."
         raise InvalidInput(problem, mend=mend, source=place.name)
     campaigns = table(CAMPAIGN.name, column("id"), column(USE_V2), schema=place.schema)

@@ -29,7 +29,10 @@ OF_PRISMA_ALONE = ("connection_limit", "pool_timeout", "socket_timeout", "pgboun
 
 _INDEXED = {CAMPAIGN_LEAD.name: "campaignId", LEAD.name: "id", SEND_LOG.name: "campaignId", QUEUE.name: "campaignId"}
 _MENDS = {
-    "attempt to write a readonly database": "A program ended in the middle of a write: start the old application once.",
+    "attempt to write a readonly database": (
+        "A program ended in the middle of a write, or this user may not write: start the old application once, and"
+        " run this as its user."
+    ),
     "database is locked": "Another program holds the file: try again when it has finished.",
     "database or disk is full": "Set TMPDIR to a folder with as much room as the old database takes.",
     "file is not a database": "Give the path of the old application's SQLite file.",
@@ -96,7 +99,7 @@ def unreadable(name: str) -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
-        said = " ".join(str(getattr(error, "orig", None) or error).split())
+        said = str(getattr(error, "orig", None) or error).partition("\n")[0].strip()
         mend = next((mend for words, mend in _MENDS.items() if words in said), _ELSE)
         raise InvalidInput(f"cannot be used: {said.rstrip('.')}.", mend=mend, source=name) from None
 
