@@ -115,7 +115,6 @@ def test_each_value_that_cannot_be_used_is_named_with_its_row(old_url: URL) -> N
         assert words in str(told)
         assert told.source
         assert told.mend
-        assert "nadawca.example:" not in told.problem
     read_all(old_url)
 
 
