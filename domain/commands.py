@@ -122,7 +122,7 @@ def pause(campaign: Campaign, *, actor: str, reason: str | None, now: datetime) 
 
 def resume(campaign: Campaign, *, actor: str, reason: str | None, now: datetime) -> list[e.Event]:
     """A paused campaign goes on."""
-    _must_be(campaign, Status.PAUSED, verb="resumed")
+    _must_be(campaign, Status.PAUSED, *_left_over(campaign), verb="resumed")
     draft = Draft(campaign.stream, campaign.version, now)
     draft.add(e.CampaignResumed, actor=actor, reason=reason)
     if not campaign.waiting:
@@ -132,7 +132,7 @@ def resume(campaign: Campaign, *, actor: str, reason: str | None, now: datetime)
 
 def cancel(campaign: Campaign, *, actor: str, reason: str | None, now: datetime) -> list[e.Event]:
     """Everybody who waits is skipped, for good."""
-    _must_be(campaign, Status.DRAFT, Status.RUNNING, Status.PAUSED, verb="cancelled")
+    _must_be(campaign, Status.DRAFT, Status.RUNNING, Status.PAUSED, *_left_over(campaign), verb="cancelled")
     draft = Draft(campaign.stream, campaign.version, now)
     draft.add(e.CampaignCancelled, actor=actor, reason=reason)
     return draft.events
@@ -141,6 +141,7 @@ def cancel(campaign: Campaign, *, actor: str, reason: str | None, now: datetime)
 def queue(campaign: Campaign, leads: Iterable[NewLead], *, now: datetime) -> list[e.Event]:
     """More leads wait; positions follow the last one's. Refused for a number that the campaign has already."""
     _must_exist(campaign)
+    _must_be_ours(campaign)
     if campaign.status is Status.CANCELLED:
         raise CommandRefused(f"{campaign.stream} is cancelled: it takes no more leads.")
     draft = Draft(campaign.stream, campaign.version, now)
@@ -422,8 +423,22 @@ def _must_exist(campaign: Campaign) -> None:
         raise CommandRefused(f"there is no {campaign.stream}; `sendledger campaign list` shows which there are.")
 
 
+def _must_be_ours(campaign: Campaign) -> None:
+    if campaign.observed:
+        raise CommandRefused(
+            f"{campaign.stream} is only observed: the old system mails it, so do it there, or take the campaign over "
+            "with `sendledger legacy takeover`."
+        )
+
+
+def _left_over(campaign: Campaign) -> tuple[Status, ...]:
+    """A campaign of an old system may be completed while leads wait: a person decides what becomes of them."""
+    return (Status.COMPLETED,) if campaign.waiting else ()
+
+
 def _must_be(campaign: Campaign, *allowed: Status, verb: str) -> None:
     _must_exist(campaign)
+    _must_be_ours(campaign)
     if campaign.status not in allowed:
         raise CommandRefused(
             f"{campaign.stream} is {campaign.status}: only one that is {' or '.join(allowed)} can be {verb}."
