@@ -32,12 +32,13 @@ class Check:
     cases: int = 0
     broken: int = 0
     examples: list[str] = field(default_factory=list)
+    ours: bool = True
 
     @property
     def verdict(self) -> str:
-        """`PASS`, `FAIL`, or `NO DATA`: no data is never a pass."""
+        """`PASS`, `FAIL`, or `NO DATA`: no data is never a pass. `HISTORY`: an old system broke it, not one of ours."""
         if self.broken:
-            return "FAIL"
+            return "FAIL" if self.ours else "HISTORY"
         return "PASS" if self.cases else "NO DATA"
 
     def judge(self, kept: bool, example: str) -> None:
@@ -123,22 +124,28 @@ class Standing:
         self._days[local_date_of(self.schedule.zone, at)] += 1
         self.last = at
 
+    def count_past(self, at: datetime) -> None:
+        """A mail of an old system, which becomes known after others."""
+        self._days[local_date_of(self.schedule.zone, at)] += 1
+        self.last = max(self.last or at, at)
+
 
 class Mailed:
     """Who was mailed, by the events alone: accepted by a server, or so by a person's word or an old system's status."""
 
     def __init__(self) -> None:
         self._positions: set[int] = set()
-        self._observed = False
+        self._imported = False
+        self._taken_over = False
 
     def take(self, event: e.Event) -> None:
         """One event of the campaign."""
         match event:
             case e.LegacyImported():
-                self._observed = True
+                self._imported = True
             case e.TakenOver():
-                self._observed = False
-            case e.EmailQueued() if self._observed and event.v1_status in MAILED:
+                self._taken_over = True
+            case e.EmailQueued() if self._imported and not self._taken_over and event.v1_status in MAILED:
                 self._positions.add(event.position)
             case e.StatusObserved() | e.StatusFixed() if event.after in MAILED:
                 self._positions.add(event.position)
@@ -192,7 +199,7 @@ class _Judge:
         self._owner = Check("owner")
         self._accounted = Check("all accounted for")
         self._standing = Standing()
-        self._old_duplicates = Check("no duplicates by the old system")
+        self._old_duplicates = Check("no duplicates by the old system", ours=False)
         self._accepted: Counter[int] = Counter()
         self._mailed = Mailed()
 
@@ -224,7 +231,7 @@ class _Judge:
         self._accepted[event.position] += 1
         check = self._duplicates
         if event.imported is not None:
-            self._standing.count(event.occurred_at or event.recorded_at)
+            self._standing.count_past(event.occurred_at or event.recorded_at)
             check = self._old_duplicates
         check.judge(self._accepted[event.position] == 1, _name(event))
 

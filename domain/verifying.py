@@ -53,7 +53,7 @@ class Answer:
             if not self.broken:
                 self.evidence, self.says = [], says
             self.broken += 1
-        if (not kept or not self.broken) and len(self.evidence) < NAMED:
+        if (not kept or not self.broken) and len(self.evidence) < NAMED and position not in self.evidence:
             self.evidence.append(position)
 
 
@@ -176,7 +176,7 @@ class _Examination:
     def _sent(self, position: int, event: e.EmailSent, judges: bool) -> None:
         self._accepted[event.position] += 1
         if event.imported is not None:
-            self._standing.count(event.occurred_at or event.recorded_at)
+            self._standing.count_past(event.occurred_at or event.recorded_at)
             if judges and not self._campaign.observed:
                 self._answers.owner.judge(False, position, f"the old system mailed lead {event.lead_id}")
         if judges:

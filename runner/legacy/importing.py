@@ -23,9 +23,10 @@ from domain.analysis import Finding, analyse
 from domain.campaign import Campaign, Status
 from domain.commands import NewLead, change_contacts
 from domain.commitments import contact_commitment
+from domain.errors import CommandRefused
 from domain.leads import LeadState
 from domain.mailbox import Mailbox
-from domain.observing import OldMail
+from domain.observing import OldMail, OldSettings
 from projections.kept import ADD_CONTACT, ADD_CONTENT, SUPPRESS, contacts
 from projections.times import time_text
 from runner import mailbox_identity as identities
@@ -71,9 +72,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What an import is told besides the database. `secret`: the key of the suppression list."""
+    """What an import is told besides the database. `mailbox` and `zone` are for campaigns that are not here yet.
+    `secret`: the key of the suppression list."""
 
-    mailbox: str
+    mailbox: str | None
     zone: str
     secret: bytes
     actor: str
@@ -119,15 +121,22 @@ def import_campaign(
 
     Raises `CommandRefused` for a number that is taken here, `InvalidInput` for rows that cannot be read.
     """
-    mailbox = _mailbox_of(ledger, campaign.number, source)
+    mailbox, zone = _place_of(ledger, campaign.number, source)
     appends: Appends = (OnCopies if dry_run else InLedger)(ledger, campaign.number, mailbox)
     with lookups(ledger) as lookup:
-        return _Import(ledger, old, campaign, source, mailbox, appends, lookup, progress).run()
+        domain = identities.current(ledger, mailbox).domain
+        settings = settings_of(campaign, mailbox=mailbox, domain=domain, zone=zone, source=old.name)
+        return _Import(old, campaign, source, settings, appends, lookup, progress).run()
 
 
-def _mailbox_of(ledger: Ledger, number: int, source: Source) -> str:
+def _place_of(ledger: Ledger, number: int, source: Source) -> tuple[str, str]:
+    """The mailbox and the zone that the campaign has, or will have."""
     with ledger.campaign(number) as campaign:
-        return campaign.mailbox if campaign.exists else source.mailbox
+        if campaign.exists:
+            return campaign.mailbox, campaign.schedule.zone
+    if source.mailbox is None:
+        raise CommandRefused(f"campaign {number} was never imported; `sendledger legacy import` does that.")
+    return source.mailbox, source.zone
 
 
 class _Import:
@@ -135,19 +144,17 @@ class _Import:
 
     def __init__(
         self,
-        ledger: Ledger,
         old: OldDatabase,
         campaign: OldCampaign,
         source: Source,
-        mailbox: str,
+        settings: OldSettings,
         appends: Appends,
         lookup: Lookups,
         progress: Progress,
     ) -> None:
         self._old, self._campaign, self._source = old, campaign, source
         self._appends, self._lookup, self._tell = appends, lookup, progress
-        domain = identities.current(ledger, mailbox).domain
-        self._settings = settings_of(campaign, mailbox=mailbox, domain=domain, zone=source.zone, source=old.name)
+        self._settings = settings
         self._people = People(source.secret)
         self._totals = old.counts(campaign.number)
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from heapq import merge
+from operator import itemgetter
 from threading import Lock, RLock
 from typing import Any, cast
 
@@ -217,6 +219,16 @@ class Ledger(Application[str]):
         while batch := self._recorder.stream(stream, after, READ_BATCH):
             for _, _, after, topic, state in batch:
                 yield read_event(stream, after, topic, state)
+
+    def placed(self, *streams: str) -> Iterator[tuple[int, Event]]:
+        """The events of some streams in the order of the ledger, with their positions."""
+        return merge(*(self._placed(stream) for stream in streams), key=itemgetter(0))
+
+    def _placed(self, stream: str) -> Iterator[tuple[int, Event]]:
+        after = 0
+        while batch := self._recorder.stream(stream, after, READ_BATCH):
+            for position, _, after, topic, state in batch:
+                yield position, read_event(stream, after, topic, state)
 
     def read(self, after: int, limit: int) -> list[tuple[int, Event]]:
         """The log after this position, in order, with positions."""
