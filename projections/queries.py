@@ -255,7 +255,9 @@ def owners(connection: Connection) -> list[Row]:
     moved = earlier.c.step.in_(("taken over", "migrated", "rolled back"))
     last = select(func.max(earlier.c.log_position)).where(earlier.c.campaign_id == own.c.id, moved)
     of_last = steps.c.log_position == last.correlate(own).scalar_subquery()
-    joined = select(own, steps.c.step, steps.c.actor, steps.c.reason).join(steps, of_last, isouter=True)
+    joined = select(own, steps.c.step, steps.c.actor, steps.c.reason).select_from(
+        own.join(steps, of_last, isouter=True)
+    )
     return _rows(connection, joined.order_by(own.c.id))
 
 
