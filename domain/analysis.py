@@ -18,7 +18,7 @@ from typing import Literal
 from domain import events as e
 from domain.campaign import Campaign, Status
 from domain.leads import LeadState
-from domain.legacy import OLD_SYSTEM
+from domain.legacy import OLD_SYSTEM, observed_attempt
 from domain.mailbox import Mailbox
 
 Severity = Literal["blocks", "fixable", "note"]
@@ -121,6 +121,12 @@ class _Census:
         """Lead numbers of an old system come in any order: one walk over all is less than one for each."""
         return {self.campaign.numbers.lead_id(position): position for position in range(len(self.campaign.roll))}
 
+    def unsettled(self, positions: Sequence[int]) -> Sequence[int]:
+        """Without those of whom a person said, since they were taken over, that the old system did not mail them."""
+        if self.campaign.observed:
+            return positions
+        return [position for position in positions if observed_attempt(self.campaign, position) is None]
+
     def finding(
         self, rule: str, severity: Severity, says: str, fix: str, positions: Sequence[int], rows: Sequence[int] = ()
     ) -> Finding:
@@ -161,7 +167,7 @@ def _sending(census: _Census) -> Iterator[Finding]:
 
 def _queue_says(rule: str, what: str) -> Callable[[_Census], Iterator[Finding]]:
     def look(census: _Census) -> Iterator[Finding]:
-        if positions := census.waiting_among(census.observed(rule)):
+        if positions := census.unsettled(census.waiting_among(census.observed(rule))):
             says = f"waits, and its row in the old queue is `{what}`: it may have been sent"
             yield census.finding(rule, "fixable", says, "in doubt: a person finds out", positions)
 

@@ -124,8 +124,8 @@ class Campaign:
 
     def next_attempt(self, position: int) -> int:
         """The number of this lead's next attempt, 1-based."""
-        sends = self.legacy.sends[position] if self.legacy is not None else 0
-        return max(self.attempts.get(position, 0), sends) + 1
+        newest = self.legacy.newest(position) if self.legacy is not None else 0
+        return max(self.attempts.get(position, 0), newest) + 1
 
     def attempts_spent(self, position: int) -> int:
         """Attempts that count against the limit: those since a person last gave the lead another chance."""
@@ -152,6 +152,12 @@ class Campaign:
         """Does this attempt's outcome decide over the lead? Not an older one's, and a skipped lead stays skipped."""
         newest = self.attempts.get(position) == attempt
         return newest and self.roll.state(position) is not LeadState.SKIPPED
+
+    def take_as_mailed(self, position: int) -> None:
+        """It was mailed: no outcome of an attempt decides over it any more. An old system may still mail it again."""
+        newest = self.attempts.pop(position, 0)
+        if self.legacy is not None:
+            self.legacy.remember(position, newest)
 
     def settle(self, position: int, state: LeadState, status: e.V1Status) -> None:
         """End this lead's waiting; one that was accepted after all counts as sent."""
@@ -294,15 +300,14 @@ def _sent(campaign: Campaign, event: e.EmailSent) -> None:
         old.mail_came(campaign, event, event.imported)
         status = campaign.roll.v1_status(position)
     if campaign.legacy is not None:
-        campaign.legacy.count(position)
+        campaign.legacy.count(position, event.attempt)
     if other := campaign.unanswered(position):
         campaign.accepted_late.add(position)  # whatever the other attempt's outcome, this lead was mailed
         if any(attempt.state is AttemptState.LOCKED for attempt in other):
             return
     campaign.roll.move(position, LeadState.SENT, status)
     campaign.retry_of.pop(position, None)
-    if event.attempt == 1 or campaign.legacy is None:  # else an old system may still mail it once more
-        campaign.attempts.pop(position, None)
+    campaign.take_as_mailed(position)
 
 
 def _failed(campaign: Campaign, event: e.EmailFailed) -> None:

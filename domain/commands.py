@@ -121,8 +121,8 @@ def pause(campaign: Campaign, *, actor: str, reason: str | None, now: datetime) 
 
 
 def resume(campaign: Campaign, *, actor: str, reason: str | None, now: datetime) -> list[e.Event]:
-    """A paused campaign goes on."""
-    _must_be(campaign, Status.PAUSED, *_left_over(campaign), verb="resumed")
+    """A paused campaign goes on; so does one that an old system called completed though somebody waits."""
+    _must_be(campaign, Status.PAUSED, *_completed_too_soon(campaign), verb="resumed")
     draft = Draft(campaign.stream, campaign.version, now)
     draft.add(e.CampaignResumed, actor=actor, reason=reason)
     if not campaign.waiting:
@@ -132,7 +132,8 @@ def resume(campaign: Campaign, *, actor: str, reason: str | None, now: datetime)
 
 def cancel(campaign: Campaign, *, actor: str, reason: str | None, now: datetime) -> list[e.Event]:
     """Everybody who waits is skipped, for good."""
-    _must_be(campaign, Status.DRAFT, Status.RUNNING, Status.PAUSED, *_left_over(campaign), verb="cancelled")
+    allowed = (Status.DRAFT, Status.RUNNING, Status.PAUSED, *_completed_too_soon(campaign))
+    _must_be(campaign, *allowed, verb="cancelled")
     draft = Draft(campaign.stream, campaign.version, now)
     draft.add(e.CampaignCancelled, actor=actor, reason=reason)
     return draft.events
@@ -418,6 +419,11 @@ def complete(campaign: Campaign, draft: Draft, *, leaving: int) -> None:
         draft.add(e.CampaignCompleted)
 
 
+def _completed_too_soon(campaign: Campaign) -> tuple[Status, ...]:
+    """The status of a campaign that an old system called completed though somebody waits."""
+    return (Status.COMPLETED,) if campaign.status is Status.COMPLETED and campaign.waiting else ()
+
+
 def _must_exist(campaign: Campaign) -> None:
     if not campaign.exists:
         raise CommandRefused(f"there is no {campaign.stream}; `sendledger campaign list` shows which there are.")
@@ -429,11 +435,6 @@ def _must_be_ours(campaign: Campaign) -> None:
             f"{campaign.stream} is only observed: the old system mails it, so do it there, or take the campaign over "
             "with `sendledger legacy takeover`."
         )
-
-
-def _left_over(campaign: Campaign) -> tuple[Status, ...]:
-    """A campaign of an old system may be completed while leads wait: a person decides what becomes of them."""
-    return (Status.COMPLETED,) if campaign.waiting else ()
 
 
 def _must_be(campaign: Campaign, *allowed: Status, verb: str) -> None:

@@ -195,12 +195,12 @@ def _repair(campaign: Campaign, draft: Draft, repair: Repair) -> int:
 
 
 def _put_in_doubt(campaign: Campaign, draft: Draft, repair: Repair, about: dict[str, int]) -> None:
-    attempt = observed_attempt(campaign, repair.position)
-    if campaign.roll.state(repair.position) is LeadState.QUEUED:
+    observed = observed_attempt(campaign, repair.position)
+    if observed is None or campaign.roll.state(repair.position) is LeadState.QUEUED:
         draft.add(e.StatusFixed, before=repair.before, after="sending", rule=repair.rule, **about)
         number = campaign.next_attempt(repair.position)
     else:
-        number = attempt.attempt if attempt is not None else campaign.attempts[repair.position]
+        number = observed.attempt
     token = observed_token(repair.lead_id, number)
     draft.add(e.EmailInDoubt, attempt=number, token=token, cause=repair.to, **about)
 

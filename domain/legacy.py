@@ -65,7 +65,8 @@ class RowNumbers:
 @dataclass(slots=True)
 class Legacy:
     """The old system's side of a campaign. `sends`: mails of each lead that are known as sent, by position.
-    `rows`: the rows of its SendLog that are in this ledger. The rest is what the last import said."""
+    `rows`: the rows of its SendLog that are in this ledger. `numbers`: a lead's newest attempt, where it is more than
+    the lead's sends say. The rest is what the last import said."""
 
     source: str
     settings_digest: str
@@ -76,10 +77,21 @@ class Legacy:
     observations: tuple[e.Observation, ...] = ()
     rows: RowNumbers = field(default_factory=RowNumbers)
     sends: bytearray = field(default_factory=bytearray)
+    numbers: dict[int, int] = field(default_factory=dict)
 
-    def count(self, position: int) -> None:
-        """One mail more of this lead."""
+    def count(self, position: int, attempt: int) -> None:
+        """One mail more of this lead, by this attempt."""
         self.sends[position] = min(self.sends[position] + 1, MOST_COUNTED)
+        self.remember(position, attempt)
+
+    def remember(self, position: int, attempt: int) -> None:
+        """There was this attempt, even when nothing else tells of it any more: no other may bear its number."""
+        if attempt > self.newest(position):
+            self.numbers[position] = attempt
+
+    def newest(self, position: int) -> int:
+        """The number of this lead's newest attempt, as far as it is over."""
+        return max(self.sends[position], self.numbers.get(position, 0))
 
 
 def observed_token(lead_id: int, attempt: int) -> str:
@@ -95,7 +107,7 @@ def row_token(row: int) -> str:
 def observed_attempt(campaign: Campaign, position: int) -> Attempt | None:
     """The newest mail to this lead of which the old system had no outcome, whatever was said of it since."""
     lead_id = campaign.numbers.lead_id(position)
-    for number in range(campaign.attempts.get(position, 0), 0, -1):
+    for number in range(campaign.next_attempt(position) - 1, 0, -1):
         if (attempt := campaign.open.get(observed_token(lead_id, number))) is not None:
             return attempt
     return None
@@ -178,6 +190,8 @@ def _close(campaign: Campaign, position: int, state: LeadState) -> None:
         campaign.open[attempt.token] = replace(attempt, state=AttemptState.RESOLVED_SENT)
     elif attempt is not None:
         campaign.open.pop(attempt.token)
+    if state is LeadState.SENT:
+        campaign.take_as_mailed(position)
     campaign.roll.move(position, state, campaign.roll.v1_status(position))
     campaign.retry_of.pop(position, None)
 

@@ -128,7 +128,9 @@ def add_sends(campaign: Campaign, mailbox: Mailbox, mails: Iterable[OldMail], *,
             continue
         position, again = mail.position, mail.position in numbers
         is_second = again or legacy.sends[position] > 0 or _was_mailed_here(campaign, position)
-        numbers[position] = numbers[position] + 1 if again else _attempt_of(campaign, position)
+        numbers[position] = (
+            max(numbers[position] + 1, campaign.next_attempt(position)) if again else _attempt_of(campaign, position)
+        )
         about = {
             "position": position,
             "lead_id": campaign.numbers.lead_id(position),
@@ -152,6 +154,8 @@ def follow_life(campaign: Campaign, status: Status, *, since: datetime | None, n
     """Where the campaign is in its life, by the old system. What was cancelled here stays so: its leads are skipped."""
     _must_be_observed(campaign)
     draft = Draft(campaign.stream, campaign.version, now)
+    if status is Status.DRAFT and campaign.status is not Status.DRAFT:
+        status = Status.PAUSED  # a draft again there: here it has begun, and waits
     if status is campaign.status or campaign.status is Status.CANCELLED:
         return []
     said = {"actor": OLD_SYSTEM, "occurred_at": e.stamped(since) if since else None}
@@ -164,7 +168,7 @@ def follow_life(campaign: Campaign, status: Status, *, since: datetime | None, n
         draft.add(e.CampaignResumed, **said)
     if status is Status.COMPLETED:
         draft.add(e.CampaignCompleted, occurred_at=said["occurred_at"])
-    elif status in (Status.PAUSED, Status.DRAFT):
+    elif status is Status.PAUSED:
         draft.add(e.CampaignPaused, **said)
     return draft.events
 

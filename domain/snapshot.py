@@ -153,6 +153,7 @@ def _frozen_legacy(past: Legacy | None) -> dict[str, Any] | None:
         "observations": _OBSERVATIONS.dump_python(past.observations, mode="json"),
         "rows": past.rows.steps(),
         "sends": _packed(bytes(past.sends)),
+        "numbers": list(past.numbers.items()),
     }
 
 
@@ -165,6 +166,7 @@ def _thawed_legacy(frozen: dict[str, Any] | None) -> Legacy | None:
             "observations": _OBSERVATIONS.validate_python(frozen["observations"], strict=False),
             "rows": RowNumbers.of_steps(frozen["rows"]),
             "sends": bytearray(_unpacked(frozen["sends"])),
+            "numbers": dict(frozen["numbers"]),
         }
     )
 

@@ -55,7 +55,7 @@ def _end(lead: LeadRow, at: int, recorded: str, outcome: str) -> None:
     observed = [one for one in lead.log.values() if one.runner == OLD_SYSTEM and one.imported is None]
     open_ones = [one for one in observed if one.outcome != Outcome.FAILED]
     if open_ones:
-        attempt = open_ones[-1]
+        attempt = max(open_ones, key=lambda one: one.attempt)
         attempt.outcome, attempt.outcome_position, attempt.finished_at = outcome, at, recorded
         if outcome == Outcome.FAILED:
             attempt.phase, attempt.permanent = OLD_SYSTEM, 1

@@ -12,11 +12,12 @@ from domain import commands, gate, policies
 from domain import events as e
 from domain import mailbox as mailboxes
 from domain.calendar import WEEK, Schedule
-from domain.campaign import Campaign, evolve
+from domain.campaign import Campaign, Status, evolve
 from domain.commands import Failure, NewLead
 from domain.leads import LeadState
 from domain.mailbox import Mailbox
 from domain.rules import Limits, LockRefused, Wait
+from tests.domain.crossing import Crossing
 
 NOON = datetime(2025, 3, 4, 11, tzinfo=UTC)
 """A Tuesday, 12:00 in Warsaw: open under the default schedule."""
@@ -35,8 +36,11 @@ def digest(number: int) -> str:
     return f"{number:064x}"
 
 
-class World:
-    """One campaign that sends through one mailbox, and all events so far. `now` is moved by the test."""
+class World(Crossing):
+    """One campaign that sends through one mailbox, and all events so far. `now` is moved by the test.
+
+    `observed`: it is an old system's, and its first import goes on.
+    """
 
     def __init__(
         self,
@@ -47,6 +51,7 @@ class World:
         now: datetime = NOON,
         mailbox: Mailbox | None = None,
         number: int = 1,
+        observed: bool = False,
     ) -> None:
         self.now = now
         self.history: list[e.Event] = []
@@ -64,6 +69,12 @@ class World:
                     now=now,
                 )
             )
+        if observed:
+            self.begin(schedule=schedule, limits=limits)
+        else:
+            self._create(owner, schedule, limits)
+
+    def _create(self, owner: e.Sender, schedule: Schedule, limits: Limits) -> None:
         self.save(
             commands.create(
                 self.campaign,
@@ -75,7 +86,7 @@ class World:
                 limits=limits,
                 message_id_domain="example.com",
                 actor="anna",
-                now=now,
+                now=self.now,
             )
         )
 
@@ -210,6 +221,22 @@ def running(*priorities: int, **settings: Any) -> World:
     world = World(**settings)
     world.queue(*(priorities or (5,)))
     world.start()
+    return world
+
+
+def observed(*statuses: e.V1Status, **settings: Any) -> World:
+    """A running campaign of an old system with these leads, wholly taken in."""
+    world = World(observed=True, **settings)
+    world.add_leads(*(statuses or ("queued",)))
+    world.follow_life(Status.RUNNING)
+    world.end()
+    return world
+
+
+def taken_over(*statuses: e.V1Status, **settings: Any) -> World:
+    """The same, since our V1 goes on with it."""
+    world = observed(*statuses, **settings)
+    world.take_over()
     return world
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -14,14 +12,11 @@ from domain import events as e
 from projections.times import time_text
 from tests.domain.given import GREYLISTED, NOON, PERMANENT, World, digest
 from tests.projections import happenings as h
+from tests.projections.cases import BEFORE, DATE, NOW, Case
+from tests.projections.cutover_cases import CUTOVER_CASES
 from tests.projections.given import Rows, all_rows, projected
-from tests.projections.happenings import LATER, LISBON, MINUTE, SLOWER, TICK, Happening, two_leads
+from tests.projections.happenings import LATER, LISBON, MINUTE, SLOWER, TICK, two_leads
 
-Cells = dict[str, dict[str, Any]]
-"""By table: the cells that differ in the one row that does; of a new row all that are not empty."""
-
-BEFORE, NOW = time_text(NOON), time_text(NOON + MINUTE)
-DATE = "2025-03-04"
 COUNTED = ("event_counts", "progress")
 """They change with every event, and are looked at in one test for all."""
 
@@ -35,20 +30,6 @@ QUEUED_LEAD = {
 }
 BY_V1 = {"campaign_id": 1, "attempt": 1, "sender": "v1", "epoch": 1, "runner": "runner-1", "mailbox": "sales"}
 ACCEPTED = {"code": 250, "enhanced": "2.0.0", "queue_id": "Q1"}
-
-
-@dataclass(frozen=True)
-class Case:
-    """At noon `given`, a minute later `when`."""
-
-    event: type[e.Event]
-    says: str
-    given: Callable[[], World]
-    when: Happening
-    then: Cells
-
-    def __str__(self) -> str:
-        return f"{self.event.__name__} {self.says}"
 
 
 CASES = [
@@ -65,6 +46,8 @@ CASES = [
                 "status": "draft",
                 "owner": "v2",
                 "epoch": 1,
+                "owner_since": NOW,
+                **dict.fromkeys(("imported", "observed", "flagged"), 0),
                 "mailbox": "sales",
                 "message_id_domain": "example.com",
                 "content_version": 1,
@@ -378,6 +361,7 @@ CASES = [
         {"send_log": {"outcome": "sent", "outcome_position": 13, "finished_at": NOW, **ACCEPTED, "duplicate": 1}},
     ),
     Case(e.TestMailSent, "is only counted", two_leads(), h.try_out, {}),
+    *CUTOVER_CASES,
     # --- a mailbox ---
     Case(
         e.MailboxAdded,

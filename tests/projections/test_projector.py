@@ -278,11 +278,13 @@ def test_check_finds_one_cell_that_was_tampered_with_in_any_table(engine: Engine
     runner = Runner()
     runner.says(RunnerStarted, host="one", pid=7, version="0.1.0")
     runner.says(TickStarted, sender="v2", tick_at=NOON, due=2)
-    projector = projected(engine, [*eventful().history, *runner.history])
+    world = eventful()
+    world.flag()
+    projector = projected(engine, [*world.history, *runner.history])
     table, row = views.METADATA.tables[name], rows(engine, name)[0]
     key = {column.name: row[column.name] for column in table.primary_key}
     cell = list(table.columns)[-1]
-    value = row[cell.name] + 1 if isinstance(row[cell.name], int) else "forged"
+    value = (row[cell.name] or 0) + 1 if cell.type.python_type is int else "forged"
 
     with writing(engine) as connection:
         connection.execute(update(table).where(*(table.c[name] == key[name] for name in key)).values({cell: value}))
