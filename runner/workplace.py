@@ -139,8 +139,10 @@ class Workplace:
         Guard(self.ledger, self.settings.runners_folder).check()
 
     def close(self) -> None:
-        """Give back what is open."""
+        """Give back what is open. What is asked for afterwards is opened anew."""
         if "ledger" in self.__dict__:
             self.ledger.close()
         if "engine" in self.__dict__:
             self.engine.dispose()
+        for name in self.__dict__.keys() - {"settings"}:
+            del self.__dict__[name]

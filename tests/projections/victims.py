@@ -38,13 +38,19 @@ class Moment:
 
 def killed_at(moment: Moment, work: Callable[[URL], object], url: URL) -> None:
     """Do this work, and at that moment be killed by the kernel."""
+    struck_at(moment, _killed, work, url)
+
+
+def struck_at(moment: Moment, strike: Callable[[], object], work: Callable[[URL], object], url: URL) -> None:
+    """Do this work, and let something happen at that moment, after which the work goes on."""
     met, has_written = 0, False
 
     def meet(statement: str) -> None:
         nonlocal met, has_written
-        met += statement.startswith(moment.statement)
-        if met == moment.nth:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if statement.startswith(moment.statement):
+            met += 1
+            if met == moment.nth:
+                strike()
         has_written |= statement.startswith(WRITES)
 
     @event.listens_for(Engine, "commit")
@@ -56,6 +62,10 @@ def killed_at(moment: Moment, work: Callable[[URL], object], url: URL) -> None:
 
     (_tell_sqlite if is_sqlite(url) else _tell_postgres)(meet)
     work(url)
+
+
+def _killed() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _tell_sqlite(meet: Callable[[str], object]) -> None:
