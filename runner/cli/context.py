@@ -98,7 +98,7 @@ def naming(url: URL, *, mend: str = AGAIN) -> Iterator[None]:
             mend = "Mend the file, its folder or the disk."
         else:
             cause = _of_driver(error, (psycopg.Error, PersistenceError))
-            if not isinstance(cause, _SERVERS_FAULT):
+            if not isinstance(cause, _SERVERS_FAULT) or _of_driver(cause, sqlite3.Error):  # of another database
                 raise
             mend = NO_RIGHT if isinstance(cause, _RIGHTS) else mend
         # What the drivers say of these quotes no values.

@@ -15,6 +15,7 @@ from sqlalchemy.engine import URL
 from runner.cli import main
 from runner.settings import PREFIX
 from runner.store import copying
+from tests.faults.processes import wait_until
 from tests.projections.victims import Moment, struck_at
 from tests.store.cable import Moment as CutMoment
 from tests.store.cable import cable
@@ -40,6 +41,12 @@ def copy_from(folder: Path, said: Path, target: URL) -> None:
     """`sendledger db copy` of the ledger in this folder, in small batches."""
     copying.BATCH = SMALL_BATCH
     _say(folder, ["db", "copy", "--to", target.render_as_string(hide_password=False)], said)
+
+
+def wait_for(reached: Path, go_on: Path) -> None:
+    """Say that it has come to this moment, and wait until it may go on."""
+    reached.touch()
+    wait_until(go_on.exists)
 
 
 def _say(folder: Path, words: Sequence[str], said: Path, **variables: str) -> None:

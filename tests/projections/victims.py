@@ -78,15 +78,16 @@ def _tell_sqlite(meet: Callable[[str], object]) -> None:
 
 def _tell_postgres(meet: Callable[[str], object]) -> None:
     """The same, by the driver: rows in bulk go past SQLAlchemy. COPY is told as the INSERT that it stands for."""
-    for name in ("execute", "executemany", "copy"):
-        method = getattr(psycopg.Cursor, name)
+    plain = [(psycopg.Cursor, name) for name in ("execute", "executemany", "copy")]
+    for kind, name in (*plain, (psycopg.ServerCursor, "execute")):
+        method = getattr(kind, name)
 
-        def telling(cursor: psycopg.Cursor[Any], query: Any, *said: Any, _method: Any = method, **named: Any) -> Any:
+        def telling(cursor: Any, query: Any, *said: Any, _method: Any = method, **named: Any) -> Any:
             statement = query.as_string(cursor) if isinstance(query, Composable) else str(query)
             meet(re.sub(r"^COPY ", "INSERT INTO ", statement.replace('"', "").lstrip()))
             return _method(cursor, query, *said, **named)
 
-        setattr(psycopg.Cursor, name, telling)
+        setattr(kind, name, telling)
 
 
 def follow(url: URL) -> None:
