@@ -90,6 +90,7 @@ class Runner:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             stack.enter_context(self._alive)
+            self._seen.require_not_moved()  # again, now that whoever moves it sees this runner
             self._diary.runner_started(socket.gethostname(), os.getpid(), version("sendledger"))
             replayed = replay_journals(self._ledger, self._folder, self._alive, self._clock)
             if replayed:
