@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
+from collections.abc import Callable
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from domain import campaign as campaigns
-from domain import commands
+from domain import commands, cutover
 from domain import mailbox as mailboxes
+from domain.analysis import QUEUE_SENT, UNKNOWN_SENDS
 from domain.calendar import Schedule
-from domain.campaign import Campaign, evolve
-from domain.events import EVENT_TYPES
+from domain.campaign import Campaign, Status, evolve
+from domain.errors import CommandRefused
+from domain.events import EVENT_TYPES, Observation
 from domain.leads import LeadState
 from domain.policies import Send
 from domain.rules import Limits
@@ -62,6 +66,52 @@ def eventful() -> World:
     return world
 
 
+def imported() -> World:
+    """One of an old system, still observed, that leaves something in every corner of its past."""
+    world = World(observed=True, limits=Limits(delay_s=0, max_attempts=3))
+    world.add_leads(
+        "queued", "planned", "sending", "sent", "failed", "replied", "sending", "queued", "queued", "sending"
+    )
+    world.follow_life(Status.RUNNING, since=world.now - timedelta(days=9))
+    world.add_sends((40, 3), (12, 3), (300, 0), ago=timedelta(hours=1))
+    world.follow_statuses({2: "sent", 4: "queued", 9: "queued"})
+    world.end(
+        *(Observation(rule=QUEUE_SENT, leads=(107,)), Observation(rule=UNKNOWN_SENDS, rows=(8, 9))),
+        send_log={"sent": 3, "error": 1},
+        queue_rows={"sent": 1},
+    )
+    world.fix()
+    world.follow_statuses({1: "sending"})
+    return world
+
+
+def crossed() -> World:
+    """The same since it was taken over and flagged, and could not be migrated."""
+    world = imported()
+    world.take_over()
+    world.resolve(1, "not sent")
+    world.resolve(6, "sent")
+    world.delivered(1)
+    world.add_sends((5, 1))  # a duplicate, of an attempt before the one that we mailed
+    world.add_sends((6, 1))
+    world.save(mailboxes.delay(world.mailbox, phase="mail", code=421, enhanced=None, now=world.now))
+    world.flag()
+    world.save(cutover.refuse_flagged(world.campaign, CommandRefused("not yet"), now=world.now))
+    world.now += timedelta(hours=5)
+    return world
+
+
+WORLDS = [eventful, imported, crossed]
+
+
+def test_the_imported_streams_reach_every_corner_of_a_past() -> None:
+    past = crossed().campaign.legacy
+    assert past is not None
+    assert all((past.source, past.settings_digest, past.send_log, past.queue, past.observations))
+    assert all((past.complete, not past.observed, len(past.rows) > 1, any(past.sends), past.numbers))
+    assert (crossed().campaign.flagged, crossed().campaign.migration_refused) == (True, "not yet")
+
+
 def test_the_stream_of_this_test_reaches_every_state_and_every_corner() -> None:
     campaign = eventful().campaign
     assert all(campaign.roll.counts)
@@ -71,15 +121,18 @@ def test_the_stream_of_this_test_reaches_every_state_and_every_corner() -> None:
     assert campaign.mails.quarters()
 
 
-def test_a_thawed_state_is_the_frozen_one_attribute_for_attribute() -> None:
-    world = eventful()
+@pytest.mark.parametrize("made", WORLDS)
+def test_a_thawed_state_is_the_frozen_one_attribute_for_attribute(made: Callable[[], World]) -> None:
+    world = made()
     thawed = thaw("campaign-1", freeze(world.campaign))
     assert document(thawed) == document(world.campaign)
-    for name in set(vars(world.campaign)) - {"roll", "numbers", "arrivals", "precedence", "retries", "mails"}:
+    apart = {"roll", "numbers", "arrivals", "precedence", "retries", "mails", "legacy"}
+    for name in set(vars(world.campaign)) - apart:
         assert getattr(thawed, name) == getattr(world.campaign, name), name
     assert bytes(thawed.roll) == bytes(world.campaign.roll)
     assert thawed.roll.counts == world.campaign.roll.counts
     assert thawed.next_retry() == world.campaign.next_retry()
+    assert past(thawed) == past(world.campaign)
 
 
 def test_a_thawed_state_decides_the_same_to_the_very_end() -> None:
@@ -96,6 +149,32 @@ def test_a_thawed_state_decides_the_same_to_the_very_end() -> None:
             each.now += timedelta(minutes=7)
     assert other.history == world.history
     assert world.campaign.roll.counts[LeadState.QUEUED] == 0
+
+
+@pytest.mark.parametrize("made", [imported, crossed])
+def test_a_thawed_past_is_crossed_the_same_to_the_very_end(made: Callable[[], World]) -> None:
+    world, other = made(), made()
+    other.campaign = thaw("campaign-1", freeze(other.campaign))
+    assert (other.plan(), other.found()) == (world.plan(), world.found())
+    for each in (world, other):
+        assert each.add_sends((12, 3), (300, 0)) == []
+        each.add_sends((11, 3), (12, 3), (13, 5), (41, 2), (42, 8))
+        if each.campaign.observed:
+            each.follow_statuses({0: "sent", 4: "sending"})
+            each.take_over()
+        each.fix()
+        for position in (4, 9):
+            if each.state(position) is LeadState.IN_DOUBT:
+                each.resolve(position, "not sent")
+        each.migrate()
+        while isinstance(send := each.next(), Send):
+            each.delivered(send.position)
+            each.save(cutover.roll_back(each.campaign, actor="anna", reason="again", now=each.now))
+            each.migrate()
+        each.add_sends((50, 4), (51, 9))
+    assert other.history == world.history
+    assert world.campaign.roll.counts[LeadState.QUEUED] == 0
+    assert freeze(refolded(world.history, "campaign-1")) == freeze(world.campaign)
 
 
 def test_a_campaign_that_has_just_been_created_freezes_too() -> None:
@@ -120,8 +199,9 @@ def test_the_golden_stream_holds_every_event_of_a_campaign() -> None:
     assert stored == {topic for topic, kind in EVENT_TYPES.items() if kind in campaigns._EVOLVE}
 
 
-def test_folding_the_stream_anew_gives_the_same_frozen_state() -> None:
-    world = eventful()
+@pytest.mark.parametrize("made", WORLDS)
+def test_folding_the_stream_anew_gives_the_same_frozen_state(made: Callable[[], World]) -> None:
+    world = made()
     assert freeze(refolded(world.history, "campaign-1")) == freeze(world.campaign)
 
 
@@ -148,6 +228,12 @@ def test_100_000_leads_are_some_kilobytes() -> None:
     small = len(freeze(world.campaign))
     world.queue(*[5] * 20_000)
     assert len(freeze(world.campaign)) < small + 500
+
+
+def past(campaign: Campaign) -> dict[str, object] | None:
+    """What it knows of an old system, with row numbers in plain."""
+    known = campaign.legacy
+    return None if known is None else asdict(known) | {"rows": known.rows.steps()}
 
 
 def document(campaign: Campaign) -> dict[str, object]:
