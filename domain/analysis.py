@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Literal
 
 from domain import events as e
@@ -31,6 +32,7 @@ UNKNOWN_SENDS = "sends-of-unknown-leads"
 NO_LEAD_ID, NO_LEAD_ID_KNOWN = "sends-without-lead", "sends-without-lead-to-a-lead"
 ONE_ADDRESS = "one-address-two-leads"
 BLOCKED = "blocked-but-waits"
+UNUSABLE = "address-or-fields-unusable"
 """Rules of observations: what only the old database shows, and an import writes down."""
 
 SENT_NOT_MARKED = "sent-not-marked"
@@ -107,9 +109,17 @@ class _Census:
 
     def waiting_among(self, observations: Sequence[e.Observation]) -> list[int]:
         """Positions of those leads of these that still wait."""
-        positions = (self.campaign.numbers.position(lead) for observation in observations for lead in observation.leads)
-        found = {at for at in positions if at is not None and self.campaign.roll.state(at) is LeadState.QUEUED}
-        return sorted(found)
+        found = {at for observation in observations for at in self.positions_of(observation)}
+        return sorted(at for at in found if self.campaign.roll.state(at) is LeadState.QUEUED)
+
+    def positions_of(self, observation: e.Observation) -> list[int]:
+        """Of the leads that the campaign has, in the order in which they are named."""
+        return [self._positions[lead] for lead in observation.leads if lead in self._positions]
+
+    @cached_property
+    def _positions(self) -> dict[int, int]:
+        """Lead numbers of an old system come in any order: one walk over all is less than one for each."""
+        return {self.campaign.numbers.lead_id(position): position for position in range(len(self.campaign.roll))}
 
     def unsettled(self, positions: Sequence[int]) -> Sequence[int]:
         """Without those of whom a person said, since they were taken over, that the old system did not mail them."""
@@ -176,7 +186,7 @@ def _one_address(census: _Census) -> Iterator[Finding]:
     """Of the leads that share an address all but one must not be mailed; none if one was, or may have been."""
     campaign, skipped = census.campaign, []
     for observation in census.observed(ONE_ADDRESS):
-        group = [at for lead in observation.leads if (at := campaign.numbers.position(lead)) is not None]
+        group = census.positions_of(observation)
         waiting = [at for at in group if campaign.roll.state(at) is LeadState.QUEUED]
         mailed = any(campaign.roll.state(at) in (LeadState.SENT, LeadState.LOCKED, LeadState.IN_DOUBT) for at in group)
         skipped += waiting if mailed else waiting[1:]
@@ -189,6 +199,12 @@ def _blocked(census: _Census) -> Iterator[Finding]:
     if positions := census.waiting_among(census.observed(BLOCKED)):
         says = "is blocked, and waits"
         yield census.finding(BLOCKED, "fixable", says, "skipped: suppressed", positions)
+
+
+def _unusable(census: _Census) -> Iterator[Finding]:
+    if positions := census.waiting_among(census.observed(UNUSABLE)):
+        says = "waits, and no mail can be made for its address or fields"
+        yield census.finding(UNUSABLE, "fixable", says, "skipped: unrenderable", positions)
 
 
 def _sent_not_marked(census: _Census) -> Iterator[Finding]:
@@ -230,8 +246,7 @@ def _other_rows(rule: str, says: str) -> Callable[[_Census], Iterator[Finding]]:
     def look(census: _Census) -> Iterator[Finding]:
         observations = census.observed(rule)
         rows = [row for observation in observations for row in observation.rows]
-        leads = [lead for observation in observations for lead in observation.leads]
-        known = sorted(at for lead in leads if (at := census.campaign.numbers.position(lead)) is not None)
+        known = sorted(at for observation in observations for at in census.positions_of(observation))
         if rows or known:
             yield census.finding(rule, "note", says, "nothing", known, rows)
 
@@ -247,6 +262,7 @@ _RULES: tuple[Callable[[_Census], Iterator[Finding]], ...] = (
     _no_lead_id,
     _one_address,
     _blocked,
+    _unusable,
     _sent_not_marked,
     _not_picked,
     _several,

@@ -142,6 +142,7 @@ def cancel(campaign: Campaign, *, actor: str, reason: str | None, now: datetime)
 def queue(campaign: Campaign, leads: Iterable[NewLead], *, now: datetime) -> list[e.Event]:
     """More leads wait; positions follow the last one's. Refused for a number that the campaign has already."""
     _must_exist(campaign)
+    _must_be_ours(campaign)
     if campaign.status is Status.CANCELLED:
         raise CommandRefused(f"{campaign.stream} is cancelled: it takes no more leads.")
     draft = Draft(campaign.stream, campaign.version, now)
@@ -428,8 +429,17 @@ def _must_exist(campaign: Campaign) -> None:
         raise CommandRefused(f"there is no {campaign.stream}; `sendledger campaign list` shows which there are.")
 
 
+def _must_be_ours(campaign: Campaign) -> None:
+    if campaign.observed:
+        raise CommandRefused(
+            f"{campaign.stream} is only observed: the old system mails it, so do it there, or take the campaign over "
+            "with `sendledger legacy takeover`."
+        )
+
+
 def _must_be(campaign: Campaign, *allowed: Status, verb: str) -> None:
     _must_exist(campaign)
+    _must_be_ours(campaign)
     if campaign.status not in allowed:
         raise CommandRefused(
             f"{campaign.stream} is {campaign.status}: only one that is {' or '.join(allowed)} can be {verb}."

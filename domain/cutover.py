@@ -60,6 +60,7 @@ _REPAIRS: dict[str, tuple[Kind, str]] = {
     found.NO_LEAD_ID_KNOWN: ("status", "sent"),
     found.ONE_ADDRESS: ("skip", "duplicate address"),
     found.BLOCKED: ("skip", "suppressed"),
+    found.UNUSABLE: ("skip", "unrenderable"),
     found.SENT_NOT_MARKED: ("status", "sent"),
     found.NOT_PICKED: ("status", "queued"),
 }

@@ -86,6 +86,13 @@ class Roll:
         self.counts[LeadState.SKIPPED] += self.counts[LeadState.QUEUED]
         self.counts[LeadState.QUEUED] = 0
 
+    def statuses(self) -> dict[str, int]:
+        """Leads by V1 status: walks everything, for operator commands only."""
+        return {
+            name: sum(self._bytes.count(state | (nth << STATE_BITS)) for state in LeadState)
+            for nth, name in enumerate(V1_STATUSES)
+        }
+
     def positions(self, state: LeadState) -> Iterator[int]:
         """All leads in a state: walks everything, for operator commands only."""
         return (at for at, byte in enumerate(self._bytes) if byte & STATE_MASK == state)

@@ -201,15 +201,8 @@ def end(
 def take_over(
     campaign: Campaign, *, settled: timedelta, actor: str, reason: str | None, now: datetime
 ) -> list[e.Event]:
-    """Our V1 goes on. Every mail that the old system had under way is in doubt from here on.
-
-    Refused while somebody waits whom the old system has mailed already, by what only its database shows.
-    """
+    """Our V1 goes on. Every mail that the old system had under way is in doubt from here on."""
     may_be_taken_over(campaign)
-    if dangers := mails_somebody_twice(campaign):
-        named = "; ".join(f"{finding.rule}: {finding.says}" for finding in dangers)
-        number = campaign.stream.removeprefix("campaign-")
-        raise CommandRefused(f"somebody would be mailed twice: {named}. `sendledger cutover fix {number}` mends that.")
     draft = Draft(campaign.stream, campaign.version, now)
     doubtful = campaign.locked()
     for attempt in doubtful:
@@ -235,12 +228,17 @@ def take_over(
 
 
 def may_be_taken_over(campaign: Campaign) -> None:
-    """Raise `CommandRefused` for a campaign that no old system has, or that was not taken in whole."""
+    """Raise `CommandRefused` for a campaign that no old system has, that was not taken in whole, or where somebody
+    waits whom the old system has mailed already, by what only its database shows."""
     legacy = _past(campaign)
     if not legacy.observed:
         raise CommandRefused(f"{campaign.stream} was taken over already; `sendledger cutover owners` shows since when.")
     if not legacy.complete:
         raise CommandRefused(f"the import of {campaign.stream} was broken off; run `sendledger legacy import` again.")
+    if dangers := mails_somebody_twice(campaign):
+        named = "; ".join(f"{finding.rule}: {finding.says}" for finding in dangers)
+        number = campaign.stream.removeprefix("campaign-")
+        raise CommandRefused(f"somebody would be mailed twice: {named}. `sendledger cutover fix {number}` mends that.")
 
 
 def _attempt_of(campaign: Campaign, position: int) -> int:

@@ -32,9 +32,9 @@ def evolve(senders: Senders, event: e.Event) -> None:
 
 
 def needs_v1(campaign: Campaign) -> bool:
-    """Would a mail be left unsent, or an old system unwatched, if V1's tick were off?"""
+    """Would a mail be left unsent if V1's tick were off? Not of a campaign that is over."""
     over = campaign.status in (Status.COMPLETED, Status.CANCELLED) and not campaign.waiting
-    return campaign.owner == "v1" and (campaign.observed or not over)
+    return campaign.owner == "v1" and not over
 
 
 def retire_v1(

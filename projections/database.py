@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -78,8 +78,8 @@ def engine_for(url: str | URL) -> Engine:
 def glancing(url: URL) -> Engine:
     """An engine for a quick look at what may be away or busy: it changes nothing and gives up soon."""
     if is_sqlite(url):
-        file = Path(url.database or "").absolute().as_uri()
-        engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(f"{file}?mode=ro", GLANCE_S, uri=True))
+        file = Path(url.database or "")
+        engine = create_engine("sqlite://", creator=lambda: _open_file(file, "ro", GLANCE_S))
         event.listen(engine, "connect", _give_up_soon)
         return engine
     options = f"-c statement_timeout={GLANCE_S}s -c default_transaction_read_only=on"
@@ -91,6 +91,19 @@ def glancing(url: URL) -> Engine:
 def _give_up_soon(connection: Any, _record: Any) -> None:
     deadline = monotonic() + GLANCE_S
     connection.set_progress_handler(lambda: monotonic() > deadline, STEPS_BETWEEN_LOOKS)
+
+
+def engine_for_file(path: Path, mode: Literal["ro", "rw"]) -> Engine:
+    """An engine for another program's SQLite file, which keeps its journal mode; with "ro" nothing changes at all."""
+    engine = create_engine(
+        "sqlite://", creator=lambda: _open_file(path, mode, BUSY_TIMEOUT_S), poolclass=QueuePool, hide_parameters=True
+    )
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _open_file(path: Path, mode: Literal["ro", "rw"], wait_s: int) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", wait_s, isolation_level=None, uri=True)
 
 
 @contextmanager

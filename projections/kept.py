@@ -206,6 +206,16 @@ def contacts_by_address(
     return found
 
 
+def contacts_by_lead(connection: Connection, campaign_id: int, lead_ids: Collection[int]) -> dict[int, RowMapping]:
+    """Who these leads are, by number."""
+    found: dict[int, RowMapping] = {}
+    of_campaign = select(contacts).where(contacts.c.campaign_id == campaign_id)
+    for numbers in in_lists(lead_ids):
+        rows = connection.execute(of_campaign.where(contacts.c.lead_id.in_(numbers))).mappings()
+        found.update((row["lead_id"], row) for row in rows)
+    return found
+
+
 def content(connection: Connection, campaign_id: int, version: int) -> RowMapping | None:
     """One version of a campaign's templates."""
     query = select(contents).where(contents.c.campaign_id == campaign_id, contents.c.version == version)

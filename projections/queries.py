@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
+import hashlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import Connection, Select, func, literal, not_, or_, select
+from sqlalchemy import Connection, Select, and_, func, literal, not_, or_, select
 
 from domain.events import EVENT_TYPES
+from domain.legacy import OLD_SYSTEM
 from projections import views
-from projections.kept import contacts
+from projections.kept import contacts, in_lists, suppressed
 from projections.rows import Outcome, State
 from projections.times import text_time
 
@@ -198,8 +200,10 @@ def duplicates(connection: Connection) -> list[Row]:
     log = views.send_log
     accepted = func.count().filter(log.c.outcome.in_((Outcome.SENT, Outcome.RESOLVED_SENT)))
     alarms = func.sum(log.c.duplicate)
+    ours = func.count().filter(log.c.runner != OLD_SYSTEM, log.c.outcome.in_((Outcome.SENT, Outcome.RESOLVED_SENT)))
     query = select(log.c.campaign_id, log.c.lead_id, accepted.label("accepted"), alarms.label("alarms"))
-    grouped = query.group_by(log.c.campaign_id, log.c.lead_id).having(or_(accepted > 1, alarms > 0))
+    twice = and_(or_(accepted > 1, alarms > 0), ours > 0)  # what an old system did alone is its own
+    grouped = query.group_by(log.c.campaign_id, log.c.lead_id).having(twice)
     return _rows(connection, grouped.order_by(log.c.campaign_id, log.c.lead_id))
 
 
@@ -213,6 +217,58 @@ def unaccounted(connection: Connection) -> list[Row]:
     joined = select(own).join(actual, actual.c.campaign_id == own.c.id, isouter=True)
     adds_up = sum((own.c[state.column] for state in State), start=literal(0)) == own.c.leads
     return _rows(connection, joined.where(or_(*differs, not_(adds_up))).order_by(own.c.id))
+
+
+def leads_in_states(connection: Connection, number: int) -> int:
+    """How many leads of a campaign there are, counted one by one: each row is in one state."""
+    query = select(func.count()).select_from(views.leads).where(views.leads.c.campaign_id == number)
+    return int(connection.execute(query).scalar_one())
+
+
+def sent_digest(connection: Connection, number: int) -> str:
+    """SHA-256 over the numbers of all leads that are sent, ascending, one a line; hex."""
+    own = views.leads
+    sent = select(own.c.lead_id).where(own.c.campaign_id == number, own.c.state == State.SENT).order_by(own.c.lead_id)
+    digest = hashlib.sha256()
+    for row in connection.execute(sent.execution_options(yield_per=STREAMED)):
+        digest.update(b"%d\n" % row[0])
+    return digest.hexdigest()
+
+
+def suppressed_leads(connection: Connection, number: int) -> dict[int, datetime]:
+    """Lead numbers of those who must not be mailed, and since when."""
+    same = suppressed.c.address_hmac == contacts.c.address_hmac
+    query = select(contacts.c.lead_id, suppressed.c.added_at).join(suppressed, same)
+    found = connection.execute(query.where(contacts.c.campaign_id == number))
+    return {row[0]: text_time(row[1]) for row in found}
+
+
+def cutover_steps(connection: Connection, number: int) -> list[Row]:
+    """The steps of a campaign's way from an old system to V2, or back, oldest first."""
+    steps = views.cutovers
+    return _rows(connection, select(steps).where(steps.c.campaign_id == number).order_by(steps.c.log_position))
+
+
+def owners(connection: Connection) -> list[Row]:
+    """Who owns which campaign since when; and the last step that changed the owner, with who did it and why."""
+    own, steps, earlier = views.campaigns, views.cutovers, views.cutovers.alias("earlier")
+    moved = earlier.c.step.in_(("taken over", "migrated", "rolled back"))
+    last = select(func.max(earlier.c.log_position)).where(earlier.c.campaign_id == own.c.id, moved)
+    of_last = steps.c.log_position == last.correlate(own).scalar_subquery()
+    joined = select(own, steps.c.step, steps.c.actor, steps.c.reason).select_from(
+        own.join(steps, of_last, isouter=True)
+    )
+    return _rows(connection, joined.order_by(own.c.id))
+
+
+def mails_of(connection: Connection, number: int, lead_ids: Collection[int]) -> list[Row]:
+    """What was sent to these leads, oldest first."""
+    log = views.send_log
+    found: list[Row] = []
+    for some in in_lists(lead_ids):
+        query = select(log).where(log.c.campaign_id == number, log.c.lead_id.in_(some), log.c.outcome == Outcome.SENT)
+        found += _rows(connection, query.order_by(log.c.lead_id, log.c.finished_at))
+    return found
 
 
 def _rows(connection: Connection, query: Select[Any]) -> list[Row]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from threading import Event as Flag
 from threading import Lock
 from types import FrameType, TracebackType
-from typing import Protocol, Self, get_args
+from typing import ParamSpec, Protocol, Self, TypeVar, get_args
 
 import schedule
 import structlog
@@ -26,6 +26,7 @@ from eventsourcing.persistence import PersistenceError
 
 from domain.events import Sender
 from runner.clock import Clock, SimulatedClock
+from runner.cutover import migrate_flagged
 from runner.sending.claims import Claims
 from runner.sending.delivery import Delivery
 from runner.sending.diary import Diary
@@ -47,6 +48,9 @@ CLOCK_JUMP = timedelta(seconds=5)
 SENDERS: tuple[Sender, ...] = get_args(Sender)
 
 log = structlog.get_logger()
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Stoppable(Protocol):
@@ -86,6 +90,7 @@ class Runner:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             stack.enter_context(self._alive)
+            self._seen.require_not_moved()  # again, now that whoever moves it sees this runner
             self._diary.runner_started(socket.gethostname(), os.getpid(), version("sendledger"))
             replayed = replay_journals(self._ledger, self._folder, self._alive, self._clock)
             if replayed:
@@ -125,6 +130,10 @@ class Runner:
         """One tick: hands what is due to the workers. None when nothing is. The caller may wait for the tick."""
         now = self._clock.now()
         self.roster.refresh()
+        if sender == "v1" and self._v1_is_retired():
+            return None
+        if sender == "v2":
+            self._migrate_flagged(now)
         due, _ = self.roster.due(sender, now)
         with self._guard:
             idle = {number: mailbox for number, mailbox in due.items() if number not in self._under_way}
@@ -144,6 +153,16 @@ class Runner:
                 self._let_go(number)  # else these campaigns would never be looked at again
             raise
         return tick
+
+    def _v1_is_retired(self) -> bool:
+        with self._ledger.senders() as senders:
+            return senders.v1_retired
+
+    def _migrate_flagged(self, now: datetime) -> None:
+        """Each as a person would; one that cannot be is tried again when something has happened in it."""
+        for number in self.roster.flagged():
+            for event in guarded(migrate_flagged, self._ledger, number, now) or ():
+                log.info("a flagged campaign", campaign=number, what=type(event).__name__)
 
     def record_missed(self, earlier: Mapping[Sender, tuple[datetime, timedelta]]) -> None:
         """Write down the ticks between those of earlier runners and now: given the last one of each sender, and the
@@ -236,10 +255,10 @@ def stopped_by_signals(work: Stoppable) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def guarded(job: Callable[..., object], *args: object) -> object:
+def guarded(job: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R | None:
     """Run a job; an error is logged and never ends the loop."""
     try:
-        return job(*args)
+        return job(*args, **kwargs)
     except Exception:
         log.exception("a job failed", job=getattr(job, "__name__", "job"))
         return None

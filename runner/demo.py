@@ -1,4 +1,5 @@
 """The demonstration: two sample campaigns, one on V1 and one on V2, over two simulated working days, by real SMTP.
+Between the days the first one moves to V2.
 
 A second run goes on where the first stopped. Everything lies in one folder, which may be deleted at any time.
 """
@@ -17,7 +18,7 @@ from domain import commands
 from domain.calendar import Schedule, calendar_of
 from domain.checks import Check
 from domain.errors import CommandRefused
-from runner import campaigns, samples
+from runner import campaigns, cutover, samples
 from runner import mailbox_identity as identities
 from runner.clock import SimulatedClock
 from runner.daemon import run_simulated
@@ -32,6 +33,10 @@ MAILBOX = "sprzedaz"
 MAILBOX_LIMIT = 60
 ZONE = "Europe/Warsaw"
 SAMPLES = ("jesien", "zima")
+FIRST = 1
+"""The campaign that moves."""
+CUTOVER_REASON = "the first to move, watched for a day"
+TOLD = ("sent", "waiting")
 WORKING_DAYS = 2
 REFUSED_ROW, GREYLISTED_ROW = 3, 5
 """Which leads of the first sample the demonstration's server refuses: one for good, one at first."""
@@ -57,10 +62,26 @@ def run(place: Workplace, sink: Sink, say: Callable[[str], None]) -> None:
     else:
         _set_up(place, sink)
         say(f"Two campaigns made and started at {_local(clock.now())}: 1 on V1, 2 on V2.")
-    until = end_of_working_days(clock.now(), WORKING_DAYS)
+    days = [end_of_working_days(clock.now(), day) for day in range(1, WORKING_DAYS + 1)]
     with place.runner() as runner:
-        run_simulated(runner, clock, place.settings.cadence, until)
-    say(f"Ran both senders until {_local(clock.now())}.")
+        for until in days:
+            run_simulated(runner, clock, place.settings.cadence, until)
+            say(f"Ran both senders until {_local(clock.now())}.")
+            if until < days[-1]:
+                _cut_over(place, say)
+
+
+def _cut_over(place: Workplace, say: Callable[[str], None]) -> None:
+    """Move the first campaign to V2, once."""
+    with place.ledger.campaign(FIRST) as campaign:
+        owner = campaign.owner
+    if owner == "v2":
+        return
+    moved = cutover.migrate(place.ledger, FIRST, actor=ACTOR, reason=CUTOVER_REASON, now=place.now())
+    with place.views() as views:
+        kept = cutover.read_back(place.ledger, views, moved, FIRST)
+    told = ", ".join(f"{one.what} {one.before} before, {one.read_back} after" for one in kept if one.what in TOLD)
+    say(f"Campaign {FIRST} moved from V1 to V2, in one append: {told}.")
 
 
 def end_of_working_days(at: datetime, days: int) -> datetime:

@@ -33,3 +33,5 @@ def configure(form: Literal["text", "json"], level: int = logging.INFO) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+    if logging.lastResort is not None:
+        logging.getLogger("psycopg").addHandler(logging.lastResort)  # a runner lives on, and tells of lost connections

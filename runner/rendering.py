@@ -9,6 +9,7 @@ from sqlalchemy import Engine, RowMapping
 
 from domain.commitments import unsubscribe_token
 from domain.errors import CommandRefused, InvalidInput
+from domain.leads import LeadState
 from projections import kept
 from projections.database import reading
 from runner.leads.addresses import EMAIL
@@ -22,12 +23,13 @@ SHOWN = 20
 
 
 def check_all_render(ledger: Ledger, engine: Engine, number: int) -> int:
-    """Render every contact of the campaign with the content in force; how many. Raises `InvalidInput` listing those
+    """Render every lead that waits with the content in force; how many. Raises `InvalidInput` listing those
     that fail, by lead number and reason, and never by value."""
     with ledger.campaign(number) as campaign:
         if not campaign.exists:
             raise CommandRefused(f"there is no campaign {number}; `sendledger campaign list` shows which there are.")
         version = campaign.content_version
+        waiting = set(campaign.roll.positions(LeadState.QUEUED))
     with reading(engine) as connection:
         content = kept.content(connection, number, version)
         if content is None:
@@ -35,6 +37,8 @@ def check_all_render(ledger: Ledger, engine: Engine, number: int) -> int:
         compiled = compile_content(Content.of(content))
         count, failed, shown = 0, 0, []
         for contact in kept.contacts_of(connection, number):
+            if contact["position"] not in waiting:
+                continue
             count += 1
             problem = _problem(compiled, contact)
             if problem is not None:

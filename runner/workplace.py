@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import URL
 
 from domain.commitments import key_check
-from domain.errors import CommandRefused, InvalidInput
+from domain.errors import InvalidInput
 from migrations.run import require_head, require_ledger
 from projections import kept
 from projections.database import engine_for, reading
@@ -24,7 +24,7 @@ from runner.clock import Clock, RealClock, SimulatedClock
 from runner.daemon import Runner
 from runner.sending.guard import Guard
 from runner.settings import Settings
-from runner.store.copying import COPY_OF, MOVED_TO
+from runner.store.copying import COPY_OF
 from runner.store.ledger import Ledger
 
 SIMULATED_START = "simulated_start"
@@ -131,16 +131,15 @@ class Workplace:
 
     def require_fit_to_send(self) -> None:
         """Raise for a ledger that was moved, restored or copied: mails would go out twice."""
-        if place := self.info.get(MOVED_TO):
-            raise CommandRefused(
-                f"this ledger was copied to {place}, and what is sent from both goes out twice. Set database_url to "
-                "that; or, if it was given up and nothing was sent from it, `sendledger runner register --reason …`."
-            )
-        Guard(self.ledger, self.settings.runners_folder).check()
+        guard = Guard(self.ledger, self.settings.runners_folder)
+        guard.require_not_moved()
+        guard.check()
 
     def close(self) -> None:
-        """Give back what is open."""
+        """Give back what is open. What is asked for afterwards is opened anew."""
         if "ledger" in self.__dict__:
             self.ledger.close()
         if "engine" in self.__dict__:
             self.engine.dispose()
+        for name in self.__dict__.keys() - {"settings"}:
+            del self.__dict__[name]

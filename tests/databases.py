@@ -10,8 +10,9 @@ import hashlib
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
 from pathlib import Path
@@ -156,19 +157,42 @@ def postgres_server(folder: Path) -> URL:
     return _url_of(_wheel().get_server(_data_of(folder), cleanup_mode="delete"))
 
 
+@dataclass(frozen=True, slots=True)
+class OwnServer:
+    """One that nobody shares, so that it may go away."""
+
+    url: URL
+    data: Path
+    programs: Path
+    user: str | None
+
+    def stop(self) -> None:
+        """It ends every connection and lets nobody in: from then on there is no server."""
+        self._control("stop", "fast")
+
+    def crash(self) -> None:
+        """The same without a word to anybody, as where the power fails."""
+        self._control("stop", "immediate")
+
+    def start(self) -> None:
+        """It is back when this returns; it was stopped before, or is restarted."""
+        self._control("restart", "fast")  # `start` would forget where the socket is
+
+    def _control(self, word: str, mode: str) -> None:
+        said = ("-w", "-D", str(self.data), "-m", mode, word)
+        _wheel().pgexec("pg_ctl", said, bin_path=self.programs, user=self.user)
+
+
 @contextmanager
-def own_server(folder: Path) -> Iterator[tuple[URL, Callable[[], None]]]:
-    """One that nobody shares, and a way to crash it, after which it starts again."""
-    server = _wheel().get_server(_data_of(folder), cleanup_mode=None)
-
-    def control(*words: str) -> None:
-        said = ("-w", "-D", str(server.pgdata), "-m", "immediate", *words)
-        _wheel().pgexec("pg_ctl", said, bin_path=server.bin_path, user=server.system_user)
-
+def own_server(folder: Path) -> Iterator[OwnServer]:
+    """A server of its own, until the block ends."""
+    made = _wheel().get_server(_data_of(folder), cleanup_mode=None)
+    server = OwnServer(_url_of(made), made.pgdata, made.bin_path, made.system_user)
     try:
-        yield _url_of(server), lambda: control("restart")
+        yield server
     finally:
-        control("stop")
+        server.start()  # a test may have left it away, and only one that runs can be stopped
+        server.stop()
 
 
 def _data_of(folder: Path) -> Path:

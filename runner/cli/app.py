@@ -8,12 +8,15 @@ from typing import Annotated
 import typer
 
 from runner.cli import (
+    analysing,
     campaigns,
     checking,
+    cutover,
     doctor,
     doubt,
     leads,
     ledgers,
+    legacy,
     mailboxes,
     moving,
     preview,
@@ -23,7 +26,7 @@ from runner.cli import (
     suppression,
     ticks,
 )
-from runner.cli.panels import CAMPAIGNS, REPAIR, SENDING, SET_UP, InPanels
+from runner.cli.panels import CAMPAIGNS, CUTOVER, REPAIR, SENDING, SET_UP, InPanels
 
 app = typer.Typer(
     cls=InPanels,
@@ -59,6 +62,9 @@ app.add_typer(campaigns.app, name="campaign", rich_help_panel=CAMPAIGNS)
 app.add_typer(leads.app, name="leads", rich_help_panel=CAMPAIGNS)
 app.add_typer(sending.app)
 app.add_typer(ticks.app)
+cutover.app.add_typer(analysing.app)
+app.add_typer(legacy.app, name="legacy", rich_help_panel=CUTOVER)
+app.add_typer(cutover.app, name="cutover", rich_help_panel=CUTOVER)
 app.add_typer(doubt.app, name="in-doubt", rich_help_panel=REPAIR)
 app.add_typer(suppression.app, name="suppress", rich_help_panel=CAMPAIGNS)
 app.add_typer(runners.app, name="runner", rich_help_panel=SENDING)

@@ -19,7 +19,7 @@ from projections import queries
 from projections.rows import Outcome
 from runner import demo as demonstration
 from runner import logs
-from runner.cli import ledgers, sending
+from runner.cli import analysing, ledgers, sending
 from runner.cli.completing import OnlyCampaign
 from runner.cli.context import command, workplace
 from runner.cli.output import Format, FormatOption, local, say, show
@@ -59,7 +59,8 @@ def check(
 def demo(
     folder: Annotated[Path, typer.Option(help="Where everything of the demonstration lies.")] = DEMO_FOLDER,
 ) -> None:
-    """Two sample campaigns, one on each sender, over two simulated working days, by real SMTP on this machine.
+    """Two sample campaigns, one on each sender, over two simulated working days, by real SMTP on this machine; between
+    the days the first one moves to V2.
 
     Example: sendledger demo --folder /tmp/demo
     """
@@ -76,6 +77,7 @@ def demo(
         say(f"{sink.accepted} mails accepted by the local mail server, {sent} recorded as sent.")
     _send_logs()
     _queues()
+    _cutover()
     _checks(mails)
     say(f"\nLedger: {shown(load_settings().url)}   Mails: {mails / 'new'}   Settings: {folder / FILE_NAME}")
     say(f"Look around: {WHERE}={folder / FILE_NAME} {_this_program()} status")
@@ -107,6 +109,16 @@ def _queues() -> None:
         sending.queue(number, NEWEST, Format.TABLE)
 
 
+def _cutover() -> None:
+    """The first campaign since it moved. That a question had no case, as of a campaign that is over, is no fault."""
+    say(f"\nCampaign {demonstration.FIRST} since it moved to V2")
+    try:
+        analysing.verify(demonstration.FIRST, None, Format.TABLE)
+    except typer.Exit as ended:
+        if ended.exit_code != analysing.NO_DATA:
+            raise
+
+
 def _checks(mails: Path) -> None:
     say("\nChecks")
     with workplace() as place:
@@ -136,7 +148,7 @@ def _judged(checks: Iterable[tuple[str, Check]], form: Format) -> bool:
         for what, check in checks
     ]
     show(rows, COLUMNS if any(row["broken"] for row in rows) else COLUMNS[:-2], form, empty="Nothing to check yet.")
-    return not any(row["broken"] for row in rows)
+    return not any(row["verdict"] == "FAIL" for row in rows)
 
 
 def _all_checks(place: Workplace, number: int | None) -> Iterator[tuple[str, Check]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -30,6 +31,11 @@ FAILED = 1
 LARGEST_NUMBER = 2**31 - 1
 """Of a campaign, a lead or a reply code: what an INTEGER column of any database holds."""
 
+AGAIN = "Mend the server or the connection, then give the command again."
+LOOK_FIRST = (
+    "Mend the server or the connection. What was under way is stored as a whole or not at all: "
+    "see `sendledger status`, then give the command again."
+)
 NO_RIGHT = "This role may not do that: run it as the owner of the database, or give rights by `sendledger db grant`."
 
 _RIGHTS = (psycopg.errors.InsufficientPrivilege, ProgrammingError)
@@ -38,7 +44,13 @@ _SERVERS_FAULT = (psycopg.OperationalError, OperationalError, *_RIGHTS)
 P = ParamSpec("P")
 R = TypeVar("R")
 
+logging.getLogger("psycopg").addHandler(logging.NullHandler())  # a lost connection is told once, by the command's end
+
 _errors = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
+
+
+class DatabaseAway(InvalidInput):
+    """The database cannot be opened, read or written. Once that is mended, the same command works."""
 
 
 def command(run: Callable[P, R]) -> Callable[P, R]:
@@ -66,15 +78,16 @@ def workplace() -> Iterator[Workplace]:
     """The ledger of the settings, opened when first used and closed when the command ends."""
     place = Workplace(load_settings())
     try:
-        with naming(place.settings.url):
+        with naming(place.settings.url, mend=LOOK_FIRST):
             yield place
     finally:
         place.close()
 
 
 @contextmanager
-def naming(url: URL) -> Iterator[None]:
-    """A database that cannot be opened, read or written is the user's to mend, so its error names it."""
+def naming(url: URL, *, mend: str = AGAIN) -> Iterator[None]:
+    """A database that cannot be opened, read or written is the user's to mend, so its error names it. `mend`: what to
+    do about a server that is away."""
     try:
         yield
     except (SQLAlchemyError, PersistenceError, psycopg.Error) as error:
@@ -85,11 +98,11 @@ def naming(url: URL) -> Iterator[None]:
             mend = "Mend the file, its folder or the disk."
         else:
             cause = _of_driver(error, (psycopg.Error, PersistenceError))
-            if not isinstance(cause, _SERVERS_FAULT):
+            if not isinstance(cause, _SERVERS_FAULT) or _of_driver(cause, sqlite3.Error):  # of another database
                 raise
-            mend = NO_RIGHT if isinstance(cause, _RIGHTS) else "Mend the server or the connection."
+            mend = NO_RIGHT if isinstance(cause, _RIGHTS) else mend
         # What the drivers say of these quotes no values.
-        raise InvalidInput(f"{cause}.", mend=mend, source=shown(url)) from None
+        raise DatabaseAway(f"{_in_one_line(cause)}.", mend=mend, source=shown(url)) from None
 
 
 def actor() -> str:
@@ -100,6 +113,11 @@ def actor() -> str:
 def reason_given(text: str | None, *, field: str = "--reason") -> str | None:
     """An operator's words, checked: they are recorded for ever, so they may hold no address."""
     return None if text is None else check_free_text(text, field=field)
+
+
+def _in_one_line(error: BaseException | None) -> str:
+    """What a driver says, without the guesses that libpq adds to it on further lines."""
+    return next(iter(str(error).splitlines()), "").strip().rstrip(".")
 
 
 def _of_driver(error: BaseException | None, kinds: type | tuple[type, ...]) -> BaseException | None:

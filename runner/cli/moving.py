@@ -14,11 +14,11 @@ from projections.database import database_url, reading, writing
 from runner.cli.context import command, naming, workplace
 from runner.cli.output import Format, FormatOption, say, show
 from runner.cli.progress import steps
-from runner.sending.liveness import Liveness
+from runner.sending.liveness import Liveness, all_living
 from runner.sending.recording import replay_journals
 from runner.settings import settings_path
 from runner.store import copying
-from runner.workplace import LEDGER_ID
+from runner.workplace import LEDGER_ID, Workplace
 
 app = typer.Typer()
 
@@ -38,19 +38,18 @@ def copy(
     """
     target = database_url(to, field="--to")
     with workplace() as place:
-        alive = Liveness(place.settings.runners_folder, place.url)
-        if runners := alive.living_here():
-            raise CommandRefused(f"{runners} runners are at work on this ledger; stop them first.")
+        _require_quiet(place)
         if dry_run:
             with naming(target):
                 copying.require_fit(target, place.info[LEDGER_ID])
             say(f"Would copy {place.ledger.position():,} events to {shown(target)}. Nothing was changed.")
             return
-        replay_journals(place.ledger, place.settings.runners_folder, alive, place.clock)
+        folder = place.settings.runners_folder
+        replay_journals(place.ledger, folder, Liveness(folder, place.url), place.clock)
         with naming(target), steps() as progress:
             copying.prepare(target, place.info[LEDGER_ID])
-            compared = copying.copy(place.ledger, target, progress)
-            copying.finish(place.url, target)
+            copying.copy(place.ledger, target, progress)
+            compared = copying.finish(place.url, target, progress, lambda: _require_quiet(place))
         rows = [{"table": each.table, "rows": each.rows, "sha256": each.digest} for each in compared]
         show(rows, ("table", "rows", "sha256"), form)
         if form is Format.TABLE:
@@ -83,3 +82,10 @@ def grant(
     for statement in statements:
         say(f"{statement};")
     say("Nothing was changed." if dry_run else f"{len(statements)} rights granted.")
+
+
+def _require_quiet(place: Workplace) -> None:
+    with reading(place.engine) as connection:
+        runners = len(all_living(place.settings.runners_folder, connection))
+    if runners:
+        raise CommandRefused(f"{runners} runners are at work on this ledger; stop them first.")

@@ -37,6 +37,7 @@ class Format(StrEnum):
     CSV = "csv"
 
 
+MaybeReason = Annotated[str | None, typer.Option("--reason", help="Recorded for ever; may hold no address.")]
 FormatOption = Annotated[Format, typer.Option("--format", "-f", help="table for people, json or csv for programs.")]
 
 

@@ -66,7 +66,7 @@ def _problem(guard: Guard) -> LedgerRestored | LedgerNotKnownHere | None:
 
 def _pause_all(place: Workplace, reason: str) -> int:
     def decide(campaign: Campaign) -> list[Event]:
-        if campaign.status is not Status.RUNNING:
+        if campaign.status is not Status.RUNNING or campaign.observed:
             return []
         return commands.pause(campaign, actor=actor(), reason=reason, now=place.now())
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -30,6 +32,12 @@ def screen(now: Overview) -> RenderableType:
     if now.mailboxes:
         parts += [_mailboxes(now), ""]
     return Group(*parts, _ticks(now))
+
+
+def screen_while_away(seen: Overview, since: datetime, problem: str) -> RenderableType:
+    """What was seen last, under a line that says since when nothing newer can be seen."""
+    away = Text(f"The database is away since {local(since)} UTC: {problem} It is looked for again.", "bold red")
+    return Group(away, Text("Seen last:"), screen(seen))
 
 
 def _head(now: Overview) -> Text:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from sqlalchemy import Engine, RowMapping, select
 
 from projections.database import engine_for, reading
-from projections.kept import contact, contacts, contacts_by_address, in_lists, suppressed_among
+from projections.kept import contact, contacts, contacts_by_address, contacts_by_lead, in_lists, suppressed_among
 from runner.store.ledger import Ledger
 
 
@@ -32,6 +32,11 @@ class Lookups:
         """Who this lead is; None when there is none, or it was erased."""
         with reading(self._engine) as connection:
             return contact(connection, campaign, lead_id)
+
+    def contacts_of_leads(self, campaign: int, lead_ids: Collection[int]) -> dict[int, RowMapping]:
+        """Which of these leads the campaign has, by number."""
+        with reading(self._engine) as connection:
+            return contacts_by_lead(connection, campaign, lead_ids)
 
     def suppressed(self, hmacs: Collection[str]) -> set[str]:
         """Which of these must never be mailed."""

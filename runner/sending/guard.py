@@ -13,10 +13,15 @@ import os
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import bindparam, select
+
 from domain.errors import SendledgerError
+from projections import kept
+from runner.store.copying import MOVED_TO
 from runner.store.ledger import Ledger
 
 FILE = "guard.json"
+MOVED = select(kept.ledger_info.c.value).where(kept.ledger_info.c.key == bindparam("key"))
 
 
 class LedgerNotKnownHere(SendledgerError):
@@ -43,12 +48,28 @@ class LedgerRestored(SendledgerError):
         )
 
 
+class LedgerMoved(SendledgerError):
+    """The ledger was copied to another database, from where mails are sent now."""
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+        super().__init__(
+            f"this ledger was copied to {place}, and what is sent from both goes out twice. Set database_url to "
+            "that; or, if it was given up and nothing was sent from it, `sendledger runner register --reason …`."
+        )
+
+
 class Guard:
     """The guard file of one ledger on this machine."""
 
     def __init__(self, ledger: Ledger, folder: Path) -> None:
         self._ledger = ledger
         self._path = folder / FILE
+
+    def require_not_moved(self) -> None:
+        """Raise `LedgerMoved` for a ledger that was copied to another database, as it stands there at this moment."""
+        if moved := self._ledger.fetch(MOVED, key=MOVED_TO):
+            raise LedgerMoved(moved[0]["value"])
 
     def check(self) -> None:
         """Raise `LedgerNotKnownHere` or `LedgerRestored` unless the ledger continues what was seen here."""

@@ -85,10 +85,6 @@ class Liveness:
         """We do not work on it any more."""
         self._server.release(campaign)
 
-    def living_here(self) -> int:
-        """How many processes of this machine hold their lock."""
-        return sum(not _is_free(path) for path in self._folder.glob(f"*{SUFFIX}"))
-
     def is_gone_here(self, runner: str) -> bool:
         """Is that process of this machine over? True for one whose lock is free or whose file is gone."""
         return not (self._folder / f"{runner}{SUFFIX}").exists() or _is_free(self._folder / f"{runner}{SUFFIX}")
@@ -108,6 +104,14 @@ def living(folder: Path, connection: Connection, runners: Collection[str]) -> se
         return here
     held = set(connection.execute(HELD_ON_SERVER).scalars())
     return here | {runner for runner in runners if _key(runner) in held}
+
+
+def all_living(folder: Path, connection: Connection) -> set[str]:
+    """Every runner that holds its lock, here or on the server. Takes no lock."""
+    here = {path.stem for path in folder.glob(f"*{SUFFIX}") if not _is_free(path)}
+    if connection.dialect.name != POSTGRESQL:
+        return here
+    return here | {_runner(key) for key in connection.execute(HELD_ON_SERVER).scalars()}
 
 
 class _Server(Protocol):
@@ -230,3 +234,7 @@ def _is_free(path: Path) -> bool:
 
 def _key(runner: str) -> int:
     return int(runner, 16)
+
+
+def _runner(key: int) -> str:
+    return f"{key:0{2 * RUNNER_ID_BYTES}x}"

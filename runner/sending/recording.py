@@ -88,7 +88,7 @@ def replay_journals(ledger: Ledger, folder: Path, alive: Liveness, clock: Clock)
 def sweep(ledger: Ledger, number: int, alive: Liveness, clock: Clock) -> list[Event]:
     """Put in doubt every lock of this campaign whose runner is gone without an outcome."""
     with ledger.campaign(number) as campaign:
-        locked = list(campaign.locked())
+        locked = [] if campaign.observed else campaign.locked()
     gone = {attempt.token for attempt in locked if alive.is_gone(attempt.runner, attempt.locked_at, clock.now())}
     if not gone:
         return []

@@ -41,12 +41,23 @@ class Roster:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+        self._tried: dict[int, int] = {}
         self._entries: dict[int, dict[Sender, _Entry]] = {number: {} for number in ledger.campaigns()}
 
     @property
     def campaigns(self) -> list[int]:
         """Their numbers."""
         return list(self._entries)
+
+    def flagged(self) -> list[int]:
+        """Those that V2 shall migrate, and has not tried to since something happened in them."""
+        found = []
+        for number, entries in self._entries.items():
+            state = next((entry.campaign for entry in entries.values()), None)
+            if state is not None and state.flagged and self._tried.get(number) != state.version:
+                self._tried[number] = state.version
+                found.append(number)
+        return found
 
     def refresh(self) -> None:
         """Take in what others appended."""

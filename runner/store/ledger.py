@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from heapq import merge
+from operator import itemgetter
 from threading import Lock, RLock
 from typing import Any, cast
 
@@ -28,10 +30,12 @@ from sqlalchemy.engine import URL
 
 from domain import campaign as campaigns
 from domain import mailbox as mailboxes
+from domain import senders as all_senders
 from domain.campaign import Campaign
 from domain.errors import UnknownEvent
 from domain.events import Event
 from domain.mailbox import Mailbox
+from domain.senders import Senders
 from domain.snapshot import freeze, freeze_mailbox, shape, thaw, thaw_mailbox
 from projections.database import database_url, is_sqlite
 from runner.store.mapper import EventMapper, read_event
@@ -48,12 +52,13 @@ NO_RIGHT = "permission denied"
 """As PostgreSQL says it."""
 
 CAMPAIGN, MAILBOX = "campaign-", "mailbox-"
+SENDERS = "senders"
 
 CAMPAIGN_END = "campaign."  # the first text after all that begin with "campaign-"
 
 log = structlog.get_logger()
 
-State = Campaign | Mailbox
+State = Campaign | Mailbox | Senders
 KeepFor = Callable[[Sequence[Event]], Sequence[Kept]]
 
 
@@ -128,6 +133,12 @@ class Ledger(Application[str]):
         with self._hold(mailbox_stream(name)) as state:
             yield cast(Mailbox, state)
 
+    @contextmanager
+    def senders(self) -> Iterator[Senders]:
+        """Whether V1 is retired, held while the block runs."""
+        with self._hold(SENDERS) as state:
+            yield cast(Senders, state)
+
     def on_campaign(
         self,
         number: int,
@@ -153,13 +164,27 @@ class Ledger(Application[str]):
         mailbox: str,
         decision: Callable[[Campaign, Mailbox], list[Event]],
         keep: KeepFor | None = None,
+        *,
+        first_in_line: bool = False,
     ) -> list[Event]:
-        """Decide on a campaign and a mailbox and append to both streams in one transaction."""
+        """Decide on a campaign and a mailbox and append to both streams in one transaction. `first_in_line`: decide
+        inside the append lock at once (operators)."""
 
         def both(states: Sequence[State]) -> list[Event]:
             return decision(cast(Campaign, states[0]), cast(Mailbox, states[1]))
 
-        return self._decide([campaign_stream(number), mailbox_stream(mailbox)], both, keep, False)
+        return self._decide([campaign_stream(number), mailbox_stream(mailbox)], both, keep, first_in_line)
+
+    def on_campaigns_and_senders(
+        self, numbers: Sequence[int], decision: Callable[[Sequence[Campaign], Senders], list[Event]]
+    ) -> list[Event]:
+        """Decide on campaigns and on whether V1 is retired, and append in one transaction, inside the append lock."""
+        streams = [*(campaign_stream(number) for number in sorted(numbers)), SENDERS]
+
+        def both(states: Sequence[State]) -> list[Event]:
+            return decision(cast(Sequence[Campaign], states[:-1]), cast(Senders, states[-1]))
+
+        return self._decide(streams, both, None, True)
 
     def on_campaigns(
         self, numbers: Sequence[int], decision: Callable[[Sequence[Campaign]], list[Event]], keep: KeepFor | None = None
@@ -194,6 +219,16 @@ class Ledger(Application[str]):
         while batch := self._recorder.stream(stream, after, READ_BATCH):
             for _, _, after, topic, state in batch:
                 yield read_event(stream, after, topic, state)
+
+    def placed(self, *streams: str) -> Iterator[tuple[int, Event]]:
+        """The events of some streams in the order of the ledger, with their positions."""
+        return merge(*(self._placed(stream) for stream in streams), key=itemgetter(0))
+
+    def _placed(self, stream: str) -> Iterator[tuple[int, Event]]:
+        after = 0
+        while batch := self._recorder.stream(stream, after, READ_BATCH):
+            for position, _, after, topic, state in batch:
+                yield position, read_event(stream, after, topic, state)
 
     def read(self, after: int, limit: int) -> list[tuple[int, Event]]:
         """The log after this position, in order, with positions."""
@@ -353,6 +388,12 @@ class Ledger(Application[str]):
         held.snapshot_when_due(self._snapshots)
 
 
+def _new_state(stream: str) -> State:
+    if stream == SENDERS:
+        return Senders(stream)
+    return Campaign(stream) if stream.startswith(CAMPAIGN) else Mailbox(stream)
+
+
 class _Request:
     """A decision that waits for its turn, and what came of it."""
 
@@ -396,7 +437,7 @@ class _Held:
         self.lock = RLock()
         self.loaded = False
         self.snapshot_version = 0
-        self.state: State = Campaign(stream) if stream.startswith(CAMPAIGN) else Mailbox(stream)
+        self.state: State = _new_state(stream)
 
     def forget(self) -> None:
         """Begin again: what it went through was not stored. The object stays, for others know it."""
@@ -404,23 +445,25 @@ class _Held:
         vars(self.state).update(vars(type(self.state)(self.stream)))
 
     def evolve(self, event: Event) -> None:
-        if isinstance(self.state, Campaign):
-            campaigns.evolve(self.state, event)
-        else:
-            mailboxes.evolve(self.state, event)
+        match self.state:
+            case Campaign():
+                campaigns.evolve(self.state, event)
+            case Mailbox():
+                mailboxes.evolve(self.state, event)
+            case Senders():
+                all_senders.evolve(self.state, event)
 
     def thaw(self, frozen: bytes) -> None:
         self.state = (thaw if self.stream.startswith(CAMPAIGN) else thaw_mailbox)(self.stream, frozen)
         self.snapshot_version = self.state.version
 
-    def freeze(self) -> bytes:
-        return freeze(self.state) if isinstance(self.state, Campaign) else freeze_mailbox(self.state)
-
     def snapshot_when_due(self, snapshots: SnapshotStore) -> None:
-        if self.state.version - self.snapshot_version >= SNAPSHOT_EVERY:
-            self.snapshot_version = self.state.version
+        state = self.state
+        if state.version - self.snapshot_version >= SNAPSHOT_EVERY and not isinstance(state, Senders):
+            self.snapshot_version = state.version
+            frozen = freeze(state) if isinstance(state, Campaign) else freeze_mailbox(state)
             try:
-                snapshots.save(self.stream, self.state.version, self.freeze())
+                snapshots.save(self.stream, state.version, frozen)
             except PersistenceError as error:  # the events are stored: a cache that is not must not say otherwise
                 if NO_RIGHT not in str(error):  # a role that only reads: whoever sends will take one
                     log.warning("snapshot not taken", stream=self.stream, exc_info=True)

@@ -198,6 +198,14 @@ class PostgresLedgerFactory(library.PostgresFactory):
         return PostgresRecorder(self.datastore)
 
 
+def require_durable(url: URL) -> None:
+    """Raise `UnsafeDatabase` for a server that may forget what it has reported stored, or that is too old."""
+    with connect(url) as connection:
+        server = connection.cursor(row_factory=dict_row).execute(SERVER).fetchone()
+    assert server is not None  # noqa: S101 — for the type checker; one row always
+    _require_durable(server)
+
+
 def _require_durable(server: DictRow) -> None:
     if server["version"] < OLDEST_VERSION:
         raise UnsafeDatabase(f"this is PostgreSQL {server['version'] // 10_000}; 15 and newer are supported.")

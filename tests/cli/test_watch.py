@@ -16,10 +16,10 @@ from select import select
 from time import monotonic
 
 import pytest
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from domain.rules import Rule, Wait
-from runner.cli.screen import BAR_WIDTH, MOST_CAMPAIGNS, MOST_MAILBOXES, MOST_NEXT, screen
+from runner.cli.screen import BAR_WIDTH, MOST_CAMPAIGNS, MOST_MAILBOXES, MOST_NEXT, screen, screen_while_away
 from runner.overview import CampaignNow, MailboxNow, Overview, TickNow, overview
 from runner.settings import load_settings
 from runner.workplace import Workplace
@@ -49,11 +49,11 @@ EMPTY = Overview(at=NOON, simulated=False, campaigns=[], mailboxes=[], in_doubt=
 BUSY = replace(EMPTY, campaigns=[AUTUMN], runners=2)
 
 
-def drawn(now: Overview, width: int = 160) -> list[str]:
+def drawn(now: Overview | RenderableType, width: int = 160) -> list[str]:
     """The lines that a person sees."""
     with Path(os.devnull).open("w") as nowhere:
         console = Console(record=True, width=width, file=nowhere, force_terminal=True, emoji=False)
-        console.print(screen(now))
+        console.print(screen(now) if isinstance(now, Overview) else now)
         return [line.rstrip() for line in console.export_text().splitlines()]
 
 
@@ -126,6 +126,12 @@ def test_the_last_ticks_are_told_with_what_they_did() -> None:
     assert drawn(replace(BUSY, ticks=ticks))[-1].startswith(
         "Last ticks recorded: v1 2026-10-05 10:00:00 UTC, 3 sent, 1 failed; v2 2026-10-06 10:00:00 UTC, idle."
     )
+
+
+def test_while_the_database_is_away_the_top_says_since_when_and_what_was_seen_last_stays() -> None:
+    away, label, *seen = drawn(screen_while_away(BUSY, NOON, "connection refused."))
+    assert away == "The database is away since 2026-10-05 10:00:00 UTC: connection refused. It is looked for again."
+    assert (label, seen) == ("Seen last:", drawn(BUSY))
 
 
 def test_a_narrow_terminal_is_never_exceeded() -> None:

@@ -503,10 +503,11 @@ class TestGate:
         with pytest.raises(LockRefused, match="the old system mails it"):
             world.refused_before_lock(0)
 
-    def test_not_even_when_a_person_starts_it_here(self) -> None:
+    def test_nor_may_a_person_start_it_here(self) -> None:
         world = World(observed=True)
         world.add_leads("queued")
-        world.start()
+        with pytest.raises(CommandRefused, match="is only observed"):
+            world.start()
         assert world.refusal() == Wait(Rule.OBSERVED)
 
 

@@ -38,13 +38,19 @@ class Moment:
 
 def killed_at(moment: Moment, work: Callable[[URL], object], url: URL) -> None:
     """Do this work, and at that moment be killed by the kernel."""
+    struck_at(moment, _killed, work, url)
+
+
+def struck_at(moment: Moment, strike: Callable[[], object], work: Callable[[URL], object], url: URL) -> None:
+    """Do this work, and let something happen at that moment, after which the work goes on."""
     met, has_written = 0, False
 
     def meet(statement: str) -> None:
         nonlocal met, has_written
-        met += statement.startswith(moment.statement)
-        if met == moment.nth:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if statement.startswith(moment.statement):
+            met += 1
+            if met == moment.nth:
+                strike()
         has_written |= statement.startswith(WRITES)
 
     @event.listens_for(Engine, "commit")
@@ -58,6 +64,10 @@ def killed_at(moment: Moment, work: Callable[[URL], object], url: URL) -> None:
     work(url)
 
 
+def _killed() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def _tell_sqlite(meet: Callable[[str], object]) -> None:
     """Of each statement before it runs."""
 
@@ -68,15 +78,16 @@ def _tell_sqlite(meet: Callable[[str], object]) -> None:
 
 def _tell_postgres(meet: Callable[[str], object]) -> None:
     """The same, by the driver: rows in bulk go past SQLAlchemy. COPY is told as the INSERT that it stands for."""
-    for name in ("execute", "executemany", "copy"):
-        method = getattr(psycopg.Cursor, name)
+    plain = [(psycopg.Cursor, name) for name in ("execute", "executemany", "copy")]
+    for kind, name in (*plain, (psycopg.ServerCursor, "execute")):
+        method = getattr(kind, name)
 
-        def telling(cursor: psycopg.Cursor[Any], query: Any, *said: Any, _method: Any = method, **named: Any) -> Any:
+        def telling(cursor: Any, query: Any, *said: Any, _method: Any = method, **named: Any) -> Any:
             statement = query.as_string(cursor) if isinstance(query, Composable) else str(query)
             meet(re.sub(r"^COPY ", "INSERT INTO ", statement.replace('"', "").lstrip()))
             return _method(cursor, query, *said, **named)
 
-        setattr(psycopg.Cursor, name, telling)
+        setattr(kind, name, telling)
 
 
 def follow(url: URL) -> None:

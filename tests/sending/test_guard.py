@@ -16,10 +16,12 @@ from domain import commands
 from domain.campaign import Campaign
 from domain.events import Event
 from projections.database import sqlite_url
+from projections.kept import SET_INFO
 from runner.clock import SimulatedClock
 from runner.daemon import Runner
-from runner.sending.guard import FILE, Guard, LedgerNotKnownHere, LedgerRestored
+from runner.sending.guard import FILE, Guard, LedgerMoved, LedgerNotKnownHere, LedgerRestored
 from runner.settings import load_settings, new_settings
+from runner.store.copying import MOVED_TO
 from runner.store.ledger import Ledger
 from runner.workplace import Workplace
 from tests import another_program
@@ -236,3 +238,14 @@ def test_a_workplace_gives_no_runner_of_a_ledger_that_does_not_fit(known: Ledger
             place.runner()
         Guard(known, place.settings.runners_folder).mark()
         assert isinstance(place.runner(), Runner)
+
+
+def test_a_ledger_that_is_moved_while_a_runner_starts_is_not_sent_from(known: Ledger, tmp_path: Path) -> None:
+    """It was fit when the runner was made: what counts is what stands there once the runner holds its lock."""
+    runner = Runner(known, tmp_path, SimulatedClock(NOON))
+    known.keep((SET_INFO, [{"key": MOVED_TO, "value": "postgresql://db.example/ledger"}]))
+    before = known.position()
+    with pytest.raises(LedgerMoved, match="was copied to postgresql://db"), runner:
+        pass
+    assert known.position() == before
+    assert list(tmp_path.glob("*.lock")) == []

@@ -20,9 +20,10 @@ from sqlalchemy.engine import URL
 
 from domain.events import CampaignCompleted, EmailInDoubt, Event
 from domain.rules import LONGEST_HOLD
+from projections.database import engine_for, reading
 from runner.clock import SimulatedClock
 from runner.sending.claims import LONGEST_CLAIM, Claims
-from runner.sending.liveness import LONGEST_WAIT, SUFFIX, Liveness
+from runner.sending.liveness import LONGEST_WAIT, SUFFIX, Liveness, all_living
 from runner.sending.recording import sweep
 from runner.smtp.server import DOT_TIMEOUT_S
 from runner.store.ledger import Ledger
@@ -110,10 +111,23 @@ def test_a_lock_of_this_very_process_is_seen_as_held(here: Liveness, runners: Pa
         for living in (here, other):
             assert not here.is_gone(living.runner, LONG_AGO, NOON)
             assert not other.is_gone(living.runner, LONG_AGO, NOON)
-        assert here.living_here() == 2
+        assert living_now(runners, database) == {here.runner, other.runner}
     wait_until(lambda: here.is_gone(other.runner, LONG_AGO, NOON))  # a server hears of it a moment later
-    assert here.living_here() == 1
+    assert living_now(runners, database) == {here.runner}
     assert [path.name for path in runners.iterdir()] == [f"{here.runner}{SUFFIX}"]
+
+
+@on_postgresql
+def test_a_runner_of_another_machine_is_seen_too(here: Liveness, database: URL, tmp_path: Path) -> None:
+    assert living_now(tmp_path / "of another machine", database) == {here.runner}
+
+
+def living_now(folder: Path, database: URL) -> set[str]:
+    engine = engine_for(database)
+    with reading(engine) as connection:
+        found = all_living(folder, connection)
+    engine.dispose()
+    return found
 
 
 def test_to_ask_whether_a_runner_is_gone_leaves_no_lock_behind(here: Liveness, runners: Path) -> None:

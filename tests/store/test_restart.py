@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Event, Thread
 
 import pytest
 from eventsourcing.persistence import PersistenceError
-from sqlalchemy.engine import URL
 
 from domain.events import LimitsChanged
 from migrations.run import create
 from runner.store.ledger import Ledger
-from tests.databases import INFO, own_server
+from tests.databases import INFO, OwnServer, own_server
 from tests.faults.processes import wait_until
 from tests.store.given import CAMPAIGN, folded, given, held, one_more_a_day
 
@@ -21,18 +20,17 @@ AT_LEAST = 20
 
 
 @pytest.fixture
-def crash_and_database(tmp_path: Path) -> Iterator[tuple[Callable[[], None], URL]]:
-    """A server of its own, for all others share theirs; and a way to crash it, after which it starts again."""
-    with own_server(tmp_path) as (url, crash):
-        create(url, INFO)
-        yield crash, url
+def server(tmp_path: Path) -> Iterator[OwnServer]:
+    """With a ledger."""
+    with own_server(tmp_path) as server:
+        create(server.url, INFO)
+        yield server
 
 
 def test_after_a_crash_of_the_server_all_that_was_reported_stored_is_there_and_the_work_goes_on(
-    crash_and_database: tuple[Callable[[], None], URL],
+    server: OwnServer,
 ) -> None:
-    crash, url = crash_and_database
-    ledger = Ledger(url)
+    ledger = Ledger(server.url)
     given(ledger)
     reported: list[int] = []
     failed: list[PersistenceError] = []
@@ -52,7 +50,8 @@ def test_after_a_crash_of_the_server_all_that_was_reported_stored_is_there_and_t
     thread.start()
     try:
         wait_until(lambda: len(reported) >= AT_LEAST)
-        crash()
+        server.crash()
+        server.start()
         before = len(reported)
         wait_until(lambda: len(reported) >= before + AT_LEAST)
     finally:

@@ -1,0 +1,230 @@
+"""`sendledger legacy …`: take in what an old application did, follow it, and take its campaigns over."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from threading import Event as Flag
+from typing import Annotated, Any
+
+import typer
+
+from domain.errors import InvalidInput
+from runner import mailbox_identity as identities
+from runner.cli.completing import CampaignNumber, campaign_numbers
+from runner.cli.context import LARGEST_NUMBER, actor, command, reason_given, workplace
+from runner.cli.output import Format, FormatOption, MaybeReason, local, print_json, say, show
+from runner.cli.progress import steps
+from runner.cli.sending import duration
+from runner.daemon import stopped_by_signals
+from runner.legacy import taking_over
+from runner.legacy.importing import Imported, Source, import_campaign
+from runner.legacy.old_database import OldDatabase, open_old_database, set_use_v2
+from runner.rendering import check_all_render
+from runner.workplace import Workplace
+
+app = typer.Typer(no_args_is_help=True, help="Take in what an old application did, and take its campaigns over.")
+
+Url = Annotated[str, typer.Argument(metavar="URL", help="sqlite:///FILE or postgresql://…; it is only read.")]
+Only = Annotated[
+    list[int] | None,
+    typer.Option("--campaign", max=LARGEST_NUMBER, autocompletion=campaign_numbers, help="Only this one; repeatable."),
+]
+DEFAULT_ZONE = "Europe/Warsaw"
+
+IMPORTED = (
+    *("campaign", "name", "status", "mailed_by", "leads", "statuses", "contacts", "sends", "alarms"),
+    *("blocks", "fixable", "notes"),
+)
+FOLLOWED = ("campaign", "name", "mailed_by", "leads", "statuses", "contacts", "sends", "alarms", "left_there")
+VIOLATIONS = ("campaign", "lead", "sent_at", "message_id", "alarm")
+
+
+@app.command("import")
+@command
+def bring(
+    url: Url,
+    mailbox: Annotated[str, typer.Option(help="The mailbox that new campaigns will send through, once taken over.")],
+    only: Only = None,
+    zone: Annotated[str, typer.Option(help="Zone of the old windows and days.")] = DEFAULT_ZONE,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be taken in, and what is found.")] = False,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Take in campaigns, leads and sends as they are there; nothing is repaired. Again: only what is new.
+
+    An imported campaign is observed: the old application mails it, and no sender here may. Broken off, the same command
+    goes on.
+
+    Example: sendledger legacy import sqlite:///dev.db --mailbox sales --dry-run
+    """
+    with workplace() as place, open_old_database(url) as old, steps() as progress:
+        identities.current(place.ledger, mailbox)
+        source = Source(mailbox, zone, place.secret(), actor(), place.now)
+        _tell_mailboxes(old, form)
+        found = [
+            import_campaign(place.ledger, old, campaign, source, progress, dry_run=dry_run)
+            for campaign in _wanted(old, only)
+        ]
+    show([_imported(one) for one in found], IMPORTED, form, empty=f"{old.name} has no campaigns.")
+    if form is Format.TABLE:
+        say("Nothing was changed." if dry_run else "Next: sendledger cutover analyze N")
+
+
+@app.command("follow")
+@command
+def follow(
+    url: Url,
+    every: Annotated[str | None, typer.Option(help="Again and again, such as 60s, until stopped.")] = None,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """What the old sender did since: into the ledger, for all campaigns that came from it.
+
+    A mail that it sends in a campaign that was taken over is a violation: recorded, listed, and the exit code is 1.
+
+    Example: sendledger legacy follow sqlite:///dev.db --every 60s
+    """
+    pause = duration(every, field="--every") if every is not None else None
+    stopping = _Stop()
+    violated = False
+    with workplace() as place, stopped_by_signals(stopping):
+        while True:
+            place.refresh()
+            violated = _follow_once(place, url, form) or violated
+            if pause is None or stopping.stopping.wait(pause.total_seconds()):
+                break
+    if violated:
+        raise typer.Exit(1)
+
+
+@app.command("takeover")
+@command
+def takeover(
+    number: CampaignNumber,
+    stopped: Annotated[
+        bool, typer.Option("--old-sender-stopped", help="Your word that the old sender mails it no more; recorded.")
+    ] = False,
+    old_database: Annotated[
+        str | None, typer.Option("--old-database", metavar="URL", help="Where it is, if not where it came from.")
+    ] = None,
+    write_use_v2: Annotated[
+        bool, typer.Option("--set-use-v2", help="Set the flag there that makes the old application leave it alone.")
+    ] = False,
+    settle: Annotated[
+        str, typer.Option(help="How long to wait for what it had under way; 0 to wait no more.")
+    ] = "120s",
+    reason: MaybeReason = None,
+) -> None:
+    """Our V1 goes on where the old sender was stopped. What it had under way is in doubt, never sent again by itself.
+
+    Every waiting lead must render, and nobody may wait whom the old database shows as mailed: `cutover fix` mends that.
+
+    Example: sendledger legacy takeover 4 --old-sender-stopped --old-database sqlite:///dev.db
+    """
+    if not stopped:
+        mend = "Stop it for this campaign, then add the option: your name is recorded with it."
+        raise InvalidInput("the old sender must be stopped first.", mend=mend, field="--old-sender-stopped")
+    pause = taking_over.SETTLE * 0 if settle in ("0", "0s") else duration(settle, field="--settle")
+    words, stopping = reason_given(reason), _Stop()
+    with workplace() as place, steps() as progress:
+        url = old_database or taking_over.source_of(place.ledger, number)
+        taking_over.source_of(place.ledger, number)
+        check_all_render(place.ledger, place.engine, number)
+        said_at = place.now()
+        if write_use_v2:
+            set_use_v2(url, number, True)
+        with stopped_by_signals(stopping):
+            taking_over.wait(pause, stopping.stopping, progress)
+        source = Source(None, DEFAULT_ZONE, place.secret(), actor(), place.now)
+        imported, taken = taking_over.take_over(
+            place.ledger, number, url, source, progress, said_at=said_at, settled=pause, reason=words
+        )
+    say(f"Campaign {number} is our V1's from here on, epoch {taken.epoch}: {len(imported.sends)} mails taken in last.")
+    if taken.in_doubt:
+        say(f"In doubt: {len(taken.in_doubt)} leads. Settle them: sendledger in-doubt list")
+    if not write_use_v2:
+        say(f"In the old database, if not done yet:  {taking_over.USE_V2.format(1, number)}")
+    say(f"Next: sendledger legacy follow URL, for mails it must not send; sendledger cutover analyze {number}")
+
+
+class _Stop:
+    """Told by a signal."""
+
+    def __init__(self) -> None:
+        self.stopping = Flag()
+
+
+def _wanted(old: OldDatabase, only: Sequence[int] | None) -> list[Any]:
+    campaigns = old.campaigns(*(only or ()))
+    missing = sorted(set(only or ()) - {campaign.number for campaign in campaigns})
+    if missing:
+        there = " ".join(str(campaign.number) for campaign in old.campaigns())
+        raise InvalidInput(
+            f"there is no campaign {missing[0]} in {old.name}.", mend=f"It has: {there}.", field="--campaign"
+        )
+    return campaigns
+
+
+def _tell_mailboxes(old: OldDatabase, form: Format) -> None:
+    if form is Format.TABLE and (mailboxes := old.mailboxes()):
+        told = ", ".join(f"{box.address} ({box.daily_limit} a day)" for box in mailboxes if box.is_active)
+        say(f"Active mailboxes there: {told or 'none'}.")
+
+
+def _follow_once(place: Workplace, url: str, form: Format) -> bool:
+    """Was there a violation?"""
+    ours = _followed(place)
+    source = Source(None, DEFAULT_ZONE, place.secret(), actor(), place.now)
+    with open_old_database(url) as old, steps() as progress:
+        found = [
+            import_campaign(place.ledger, old, campaign, source, progress)
+            for campaign in (old.campaigns(*ours) if ours else [])
+        ]
+    violations = [
+        {
+            "campaign": one.campaign,
+            "lead": mail.lead_id,
+            "sent_at": local(mail.sent_at, DEFAULT_ZONE) if form is Format.TABLE else mail.sent_at.isoformat(),
+            "message_id": mail.message_id,
+            "alarm": "mailed twice" if mail.alarm else "",
+        }
+        for one in found
+        if not one.observed
+        for mail in one.sends
+    ]
+    rows = [_imported(one) for one in found]
+    if form is Format.JSON:
+        print_json({"campaigns": [{name: row[name] for name in FOLLOWED} for row in rows], "violations": violations})
+        return bool(violations)
+    show(rows, FOLLOWED, form, empty="No campaign of this ledger came from an old system.")
+    if violations:
+        say("\nVIOLATIONS: the old sender mailed campaigns that were taken over")
+        show(violations, VIOLATIONS, form)
+    return bool(violations)
+
+
+def _followed(place: Workplace) -> list[int]:
+    found = []
+    for number in place.ledger.campaigns():
+        with place.ledger.campaign(number) as campaign:
+            if campaign.legacy is not None:
+                found.append(number)
+    return found
+
+
+def _imported(one: Imported) -> dict[str, Any]:
+    severities = Counter(finding.severity for finding in one.findings)
+    return {
+        "campaign": one.campaign,
+        "name": one.name,
+        "status": one.status,
+        "mailed_by": "old system" if one.observed else "us",
+        "leads": one.leads,
+        "statuses": one.statuses,
+        "contacts": one.changed,
+        "sends": len(one.sends),
+        "alarms": sum(mail.alarm for mail in one.sends),
+        "left_there": one.left_there,
+        "blocks": severities["blocks"],
+        "fixable": severities["fixable"],
+        "notes": severities["note"],
+    }

@@ -1,0 +1,1 @@
+"""Tests of what is taken over from the old application."""
