@@ -46,9 +46,10 @@ class Life:
         for world in self.worlds:
             if world.campaign.observed:
                 world.add_leads("queued", "planned", "queued")
+                world.follow_life(Status.RUNNING)
             else:
                 world.queue(*range(LEADS))
-            world.start()
+                world.start()
 
     @property
     def history(self) -> list[e.Event]:

@@ -66,7 +66,7 @@ def test_the_views_say_what_the_aggregates_say(engine: Engine, steps: list[Step]
     assert_views_follow(engine, Life().live(steps), batch)
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[*SLOW, SHARED])
+@settings(max_examples=35, deadline=None, suppress_health_check=[*SLOW, SHARED])
 @given(steps=SOME_OLD_STEPS, batch=st.integers(1, 40))
 @example(steps=OLD_MAIL_AFTER_A_PERSONS_WORD, batch=1)
 @example(steps=OLD_MAIL_AFTER_A_PERSONS_WORD, batch=100)
@@ -90,7 +90,7 @@ def test_i5_views_that_two_projectors_followed_in_turn_equal_those_of_one_batch(
     assert_followed_in_turn(engine, Life().live(steps).history, cuts, batch)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[*SLOW, SHARED])
+@settings(max_examples=15, deadline=None, suppress_health_check=[*SLOW, SHARED])
 @given(steps=SOME_OLD_STEPS, cuts=st.lists(st.integers(0, 150), max_size=12), batch=st.integers(1, 40))
 @example(steps=OLD_ATTEMPTS, cuts=list(range(40)), batch=1)
 @example(steps=OLD_MAIL_WHILE_LOCKED, cuts=list(range(40)), batch=2)
