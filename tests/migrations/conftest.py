@@ -20,7 +20,7 @@ from tests.cli.desk import Desk
 from tests.databases import Databases, PostgresDatabases
 from tests.projections.conftest import desk_at
 
-NEWER = "0002"
+OURS, NEWER = migrations.run.head(), "9000"
 ADDS_A_COLUMN = "op.add_column('suppressed', sa.Column('note', sa.Text))"
 REVISION = """
 import sqlalchemy as sa

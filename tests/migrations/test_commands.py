@@ -17,14 +17,18 @@ from projections.database import engine_for
 from runner.cli.app import app
 from tests.cli.desk import BAD_INPUT, CAMPAIGN, DONE, FAILED, PEOPLE, Desk, Said
 from tests.databases import Databases, on_sqlite
-from tests.migrations.conftest import ADDS_A_COLUMN, NEWER, NewerProgram, of_a_newer_program
+from tests.migrations.conftest import ADDS_A_COLUMN, NEWER, OURS, NewerProgram, of_a_newer_program
 from tests.projections.conftest import desk_at
 from tests.projections.given import all_rows, tables_of
 
-NEEDS_NO_SCHEMA = {"init", "sink", "db current", "db upgrade", "doctor"}
+NEEDS_NO_SCHEMA = {"audit check-proof", "init", "sink", "db current", "db upgrade", "doctor"}
 """They make a ledger, use none, or are there for another schema."""
 
 COMMANDS = {
+    "audit key": "--make",
+    "audit prove": "1 1",
+    "audit seal": "",
+    "audit verify": "",
     "campaign cancel": "1",
     "campaign create": "autumn.toml",
     "campaign edit": "1 autumn.toml",
@@ -109,7 +113,7 @@ def test_a_database_of_an_older_program_is_refused_with_the_command_that_mends_i
     assert said == Said(
         BAD_INPUT,
         "",
-        "sendledger: the database has schema 0001, this program needs 0002. "
+        f"sendledger: the database has schema {OURS}, this program needs {NEWER}. "
         "Bring it up to date with `sendledger db upgrade`.\n",
     )
     assert looked() == before
@@ -158,10 +162,10 @@ def test_an_older_database_works_again_after_the_command_that_was_named(
     desk: Desk, newer_program: NewerProgram
 ) -> None:
     newer_program(ADDS_A_COLUMN)
-    assert desk.done("db", "current") == f"database 0001, program {NEWER}\n"
+    assert desk.done("db", "current") == f"database {OURS}, program {NEWER}\n"
     assert desk.says("status").code == BAD_INPUT
 
-    assert desk.done("db", "upgrade") == f"The schema is {NEWER} now; it was 0001.\n"
+    assert desk.done("db", "upgrade") == f"The schema is {NEWER} now; it was {OURS}.\n"
 
     assert desk.done("db", "check") == f"The schema is {NEWER}, as this program needs it.\n"
     assert desk.says("status").code == DONE
@@ -170,8 +174,8 @@ def test_an_older_database_works_again_after_the_command_that_was_named(
 def test_an_upgrade_can_be_tried_first(desk: Desk, database: URL, newer_program: NewerProgram) -> None:
     newer_program(ADDS_A_COLUMN)
     told = desk.done("db", "upgrade", "--dry-run")
-    assert told == f"Would bring the schema from 0001 to {NEWER}. Nothing was changed.\n"
-    assert current(database) == "0001"
+    assert told == f"Would bring the schema from {OURS} to {NEWER}. Nothing was changed.\n"
+    assert current(database) == OURS
 
 
 def test_an_upgrade_twice_says_that_there_is_nothing_to_do(desk: Desk) -> None:

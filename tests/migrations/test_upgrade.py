@@ -15,7 +15,7 @@ from projections.database import engine_for, reading, writing
 from projections.kept import SUPPRESS, suppressed
 from runner.store.ledger import Ledger
 from tests.faults.processes import ended, started
-from tests.migrations.conftest import ADDS_A_COLUMN, NEWER, NewerProgram, of_a_newer_program
+from tests.migrations.conftest import ADDS_A_COLUMN, NEWER, OURS, NewerProgram, of_a_newer_program
 from tests.projections import victims
 from tests.projections.given import all_rows, projected, story, tables_of
 from tests.projections.victims import Moment
@@ -103,7 +103,7 @@ def test_a_revision_that_fails_leaves_the_older_schema_and_its_rows(
     with pytest.raises(DatabaseError, match="nobody"):
         upgrade(database)
 
-    assert current(database) == "0001"
+    assert current(database) == OURS
     assert (all_rows(engine), tables_of(engine)) == (rows, tables)
 
 
