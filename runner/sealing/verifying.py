@@ -15,6 +15,7 @@ from domain.sealing.notes import NotVerified, PublicKey
 from domain.sealing.verification import Fault, LogCheck, Mark, Seal
 from projections.database import is_sqlite
 from projections.kept import CHECKPOINT_AT, NOTES_AFTER
+from projections.projector import no_search_for_garbage
 from runner.sealing.file import CheckpointFile
 from runner.sealing.keys import verify
 from runner.sealing.sealer import seal_of
@@ -57,11 +58,12 @@ class Verification:
     def read(self, upto: int, progress: Callable[[int, int], None]) -> bool:
         """Take in the events up to this position; False once a fault in them was found."""
         check, report = self._check, self.report
-        while check.last < upto:
-            rows = self._ledger.stored(check.last, min(BATCH, upto - check.last))
-            if not rows or not check.take(rows):
-                break
-            progress(check.last, upto)
+        with no_search_for_garbage():
+            while check.last < upto:
+                rows = self._ledger.stored(check.last, min(BATCH, upto - check.last))
+                if not rows or not check.take(rows):
+                    break
+                progress(check.last, upto)
         report.events, report.sealed, report.position = check.size, check.sealed, check.last
         report.counts = check.counts
         return check.fault is None
