@@ -27,6 +27,7 @@ from eventsourcing.persistence import PersistenceError
 from domain.events import Sender
 from runner.clock import Clock, SimulatedClock
 from runner.cutover import migrate_flagged
+from runner.sealing.sealer import Sealer
 from runner.sending.claims import Claims
 from runner.sending.delivery import Delivery
 from runner.sending.diary import Diary
@@ -62,7 +63,7 @@ class Stoppable(Protocol):
 class Runner:
     """One process start. `with Runner(…) as runner:` holds its lock, tells its diary, and mends what crashes left."""
 
-    def __init__(self, ledger: Ledger, folder: Path, clock: Clock) -> None:
+    def __init__(self, ledger: Ledger, folder: Path, clock: Clock, sealer: Sealer | None = None) -> None:
         self._ledger = ledger
         self._folder = folder
         self._clock = clock
@@ -79,6 +80,7 @@ class Runner:
         self._guard = Lock()
         self._roster: Roster | None = None
         self._seen = Guard(ledger, folder)
+        self._sealer = sealer
 
     @property
     def roster(self) -> Roster:
@@ -111,6 +113,7 @@ class Runner:
         try:
             self._diary.runner_stopped()
             self._seen.mark()
+            guarded(self.seal)
         except (PersistenceError, OSError):
             log.exception("the end of this runner could not be recorded")
         self._alive.__exit__(kind, error, trace)
@@ -125,6 +128,12 @@ class Runner:
             except Exception:
                 log.exception("a campaign cannot be swept", campaign=number)
         self._seen.mark()
+        guarded(self.seal)
+
+    def seal(self) -> None:
+        """Sign what was appended since the last checkpoint; nothing where this machine has no key."""
+        if self._sealer is not None:
+            self._sealer.seal()
 
     def tick(self, sender: Sender) -> Tick | None:
         """One tick: hands what is due to the workers. None when nothing is. The caller may wait for the tick."""
@@ -134,6 +143,8 @@ class Runner:
             return None
         if sender == "v2":
             self._migrate_flagged(now)
+        if self._sealer is not None and self._sealer.is_due():
+            guarded(self.seal)
         due, _ = self.roster.due(sender, now)
         with self._guard:
             idle = {number: mailbox for number, mailbox in due.items() if number not in self._under_way}

@@ -9,6 +9,7 @@ import typer
 
 from runner.cli import (
     analysing,
+    audit,
     campaigns,
     checking,
     cutover,
@@ -26,7 +27,7 @@ from runner.cli import (
     suppression,
     ticks,
 )
-from runner.cli.panels import CAMPAIGNS, CUTOVER, REPAIR, SENDING, SET_UP, InPanels
+from runner.cli.panels import AUDIT, CAMPAIGNS, CUTOVER, REPAIR, SENDING, SET_UP, InPanels
 
 app = typer.Typer(
     cls=InPanels,
@@ -65,6 +66,7 @@ app.add_typer(ticks.app)
 cutover.app.add_typer(analysing.app)
 app.add_typer(legacy.app, name="legacy", rich_help_panel=CUTOVER)
 app.add_typer(cutover.app, name="cutover", rich_help_panel=CUTOVER)
+app.add_typer(audit.app, name="audit", rich_help_panel=AUDIT)
 app.add_typer(doubt.app, name="in-doubt", rich_help_panel=REPAIR)
 app.add_typer(suppression.app, name="suppress", rich_help_panel=CAMPAIGNS)
 app.add_typer(runners.app, name="runner", rich_help_panel=SENDING)

@@ -11,9 +11,10 @@ CAMPAIGNS = "Campaigns"
 SENDING = "Sending"
 SEEING = "Seeing"
 CUTOVER = "Cutover"
+AUDIT = "Audit"
 REPAIR = "Repair"
 
-IN_ORDER = (SET_UP, CAMPAIGNS, SENDING, SEEING, CUTOVER, REPAIR)
+IN_ORDER = (SET_UP, CAMPAIGNS, SENDING, SEEING, CUTOVER, AUDIT, REPAIR)
 
 
 class InPanels(TyperGroup):

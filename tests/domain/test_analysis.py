@@ -189,6 +189,15 @@ CASES = [
         events=["EmailSkipped"],
     ),
     Case(
+        found.UNUSABLE,
+        "fixable",
+        seeing(found.UNUSABLE, 100, 102),
+        "waits, and no mail can be made for its address or fields",
+        (0,),
+        repaired=(SKIPPED, "queued"),
+        events=["EmailSkipped"],
+    ),
+    Case(
         found.SENT_NOT_MARKED,
         "fixable",
         mailed_but_queued,
@@ -375,7 +384,7 @@ class TestCompletedTooSoon:
             how(world)
 
 
-RULES = st.sampled_from([*found.DANGERS, found.BLOCKED])
+RULES = st.sampled_from([*found.DANGERS, found.BLOCKED, found.UNUSABLE])
 STATUSES = st.sampled_from(["planned", "queued", "queued", "sending", "sent", "failed", "replied"])
 
 
