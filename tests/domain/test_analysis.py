@@ -191,10 +191,10 @@ CASES = [
     Case(
         found.UNUSABLE,
         "fixable",
-        seeing(found.UNUSABLE, 100, 102),
+        seeing(found.UNUSABLE, 101, 102),
         "waits, and no mail can be made for its address or fields",
-        (0,),
-        repaired=(SKIPPED, "queued"),
+        (1,),
+        repaired=(SKIPPED, "planned"),
         events=["EmailSkipped"],
     ),
     Case(

@@ -64,9 +64,9 @@ def eventful() -> World:
     return world
 
 
-def two_campaigns(**settings: Any) -> tuple[World, World]:
-    """On one mailbox, one on each sender, with one history."""
-    first = World(**settings)
+def two_campaigns(*, observed: bool = False, **settings: Any) -> tuple[World, World]:
+    """On one mailbox, one on each sender, with one history. `observed`: the first is an old system's."""
+    first = World(observed=observed, **settings)
     second = World(number=2, owner="v2", mailbox=first.mailbox, **settings)
     first.history += second.history
     second.history = first.history
