@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from typing import NamedTuple
 
 from domain import events as e
 from domain.calendar import Schedule, calendar_of, local_date_of
 from domain.campaign import PACED_PHASES, Campaign, evolve
+from domain.counting import begin_of
 from domain.leads import LeadState
 from domain.rules import Limits
 
@@ -43,6 +45,81 @@ class Check:
             self.broken += 1
             if len(self.examples) < EXAMPLES:
                 self.examples.append(example)
+
+
+class Judged(NamedTuple):
+    """One send under the rules of its moment: the window, its number on its local date, the time since the last."""
+
+    is_open: bool
+    day: date
+    nth: int
+    in_limit: bool
+    gap: timedelta | None
+    in_pace: bool
+
+
+class Standing:
+    """A campaign's rules in force, and the mails that count for them, kept apart from the state that decided."""
+
+    def __init__(self) -> None:
+        self.schedule = Schedule()
+        self.limits = Limits()
+        self.last: datetime | None = None
+        self._days: Counter[date] = Counter()
+
+    @classmethod
+    def of(cls, campaign: Campaign) -> Standing:
+        """That of a state whose events are not at hand; of one that does not exist, a beginning."""
+        standing = cls()
+        if campaign.exists:
+            standing.schedule, standing.limits = campaign.schedule, campaign.limits
+            standing.last = campaign.last_mail_at
+            for quarter, mails in campaign.mails.quarters().items():
+                standing._days[local_date_of(campaign.schedule.zone, begin_of(quarter))] += mails
+        return standing
+
+    def take(self, event: e.Event) -> None:
+        """New rules, or a refused recipient, from which the pace runs too."""
+        match event:
+            case e.CampaignCreated():
+                self.schedule, self.limits = event.schedule, event.limits
+            case e.ScheduleChanged():
+                if event.schedule.zone != self.schedule.zone:
+                    self._days.clear()  # another zone has other days
+                self.schedule = event.schedule
+            case e.LimitsChanged():
+                self.limits = event.limits
+            case e.EmailFailed() if event.token is None and event.phase in PACED_PHASES:
+                self.last = event.recorded_at
+            case _:
+                pass
+
+    def judge(
+        self,
+        at: datetime,
+        *,
+        alone: tuple[datetime | None, datetime | None] | None = None,
+        schedule: Schedule | None = None,
+        limits: Limits | None = None,
+    ) -> Judged:
+        """A send at this instant, not counted yet. `alone`: of a mail that is judged at another time than its own, when
+        it was counted, if it was, and the mail before it. `schedule`, `limits`: others than those in force."""
+        counted_at, before = alone or (None, self.last)
+        limits, zone = limits or self.limits, self.schedule.zone
+        day = local_date_of(zone, at)
+        nth = self._days[day] + 1
+        if counted_at is not None and local_date_of(zone, counted_at) == day:
+            nth -= 1
+        gap = None if before is None else at - before
+        # Further back than that, the clock was set back in between, and the times say nothing of the pace.
+        in_pace = gap is None or abs(gap) >= limits.least_gap
+        is_open = calendar_of(schedule or self.schedule).is_open(at)
+        return Judged(is_open, day, nth, nth <= limits.daily_limit, gap, in_pace)
+
+    def count(self, at: datetime) -> None:
+        """One mail more."""
+        self._days[local_date_of(self.schedule.zone, at)] += 1
+        self.last = at
 
 
 def check_campaign(stream: str, events: Iterable[e.Event]) -> list[Check]:
@@ -81,27 +158,15 @@ class _Judge:
         self._delay = Check("delay")
         self._owner = Check("owner")
         self._accounted = Check("all accounted for")
-        self._schedule_now = Schedule()
-        self._limits_now = Limits()
-        self._days: Counter[date] = Counter()
-        self._last: datetime | None = None
+        self._standing = Standing()
         self._accepted: Counter[int] = Counter()
         self._mailed: set[int] = set()
 
     def take(self, event: e.Event) -> None:
+        self._standing.take(event)
         match event:
-            case e.CampaignCreated():
-                self._schedule_now, self._limits_now = event.schedule, event.limits
-            case e.ScheduleChanged():
-                if event.schedule.zone != self._schedule_now.zone:
-                    self._days.clear()
-                self._schedule_now = event.schedule
-            case e.LimitsChanged():
-                self._limits_now = event.limits
             case e.EmailLocked():
                 self._lock(event)
-            case e.EmailFailed() if event.token is None and event.phase in PACED_PHASES:
-                self._last = event.recorded_at
             case e.EmailSent():
                 self._mailed.add(event.position)
                 self._accepted[event.position] += 1
@@ -124,18 +189,12 @@ class _Judge:
         return [self._duplicates, self._schedule, self._limit, self._delay, self._owner, self._accounted]
 
     def _lock(self, event: e.EmailLocked) -> None:
-        at = event.recorded_at
-        self._schedule.judge(calendar_of(self._schedule_now).is_open(at), _name(event))
-        day = local_date_of(self._schedule_now.zone, at)
-        self._days[day] += 1
-        self._limit.judge(
-            self._days[day] <= self._limits_now.daily_limit, f"{_name(event)}: {self._days[day]} on {day}"
-        )
-        if self._last is not None:
-            # Further back than that, the clock was set back in between, and the times say nothing of the pace.
-            kept = abs(at - self._last) >= self._limits_now.least_gap
-            self._delay.judge(kept, f"{_name(event)}: after {at - self._last}")
-        self._last = at
+        judged = self._standing.judge(event.recorded_at)
+        self._standing.count(event.recorded_at)
+        self._schedule.judge(judged.is_open, _name(event))
+        self._limit.judge(judged.in_limit, f"{_name(event)}: {judged.nth} on {judged.day}")
+        if judged.gap is not None:
+            self._delay.judge(judged.in_pace, f"{_name(event)}: after {judged.gap}")
         owned = (event.sender, event.epoch) == (self._campaign.owner, self._campaign.epoch)
         self._owner.judge(owned, _name(event))
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from copy import copy
-from datetime import UTC, datetime
+from datetime import datetime
 
 from domain import commands
 from domain import mailbox as mailboxes
 from domain.campaign import Campaign, Status, evolve
-from domain.counting import MailCount, local_day
+from domain.counting import Tally
 from domain.events import Event, Sender
 from domain.gate import LockRequest, lock
 from domain.leads import LeadState
@@ -26,13 +26,12 @@ from domain.snapshot import freeze, thaw
 REHEARSED = "rehearsed"
 NO_DIGEST = "0" * 64
 ACCEPTED = 250
-NO_TIME = (datetime.max.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 
 
 def copy_of(campaign: Campaign) -> Campaign:
     """A copy to try things on: a byte a lead and a little more."""
     tried = thaw(campaign.stream, freeze(campaign))
-    tried.mails = _Tally(tried.mails)
+    tried.mails = Tally(tried.mails)
     return tried
 
 
@@ -41,9 +40,9 @@ def set_going(campaign: Campaign, now: datetime) -> None:
     `CommandRefused` where a person's command would be."""
     match campaign.status:
         case Status.DRAFT:
-            _fold(campaign, commands.start(campaign, actor=REHEARSED, reason=None, now=now))
+            fold(campaign, commands.start(campaign, actor=REHEARSED, reason=None, now=now))
         case Status.PAUSED:
-            _fold(campaign, commands.resume(campaign, actor=REHEARSED, reason=None, now=now))
+            fold(campaign, commands.resume(campaign, actor=REHEARSED, reason=None, now=now))
         case _:
             pass
 
@@ -53,7 +52,7 @@ class Rehearsal:
 
     def __init__(self, mailbox: Mailbox) -> None:
         self.mailbox = copy(mailbox)
-        self.mailbox.mails = _Tally(mailbox.mails)
+        self.mailbox.mails = Tally(mailbox.mails)
 
     def tick(
         self, sender: Sender, campaigns: Iterable[Campaign], now: datetime
@@ -66,7 +65,7 @@ class Rehearsal:
             campaign, nth = turns.popleft()
             decision = self.decide(sender, campaign, now)
             if isinstance(decision, Send):
-                self._send(campaign, decision, sender, now)
+                self.send(campaign, decision, sender, now)
                 if allowed is None or nth < allowed:
                     turns.append((campaign, nth + 1))
             yield campaign, decision
@@ -75,14 +74,21 @@ class Rehearsal:
         """What the policy says; nothing is folded."""
         return next_send(campaign, self.mailbox, sender, now)
 
-    def _send(self, campaign: Campaign, send: Send, sender: Sender, now: datetime) -> None:
+    def send(self, campaign: Campaign, send: Send, sender: Sender, now: datetime) -> None:
         """Locked and accepted, as the real commands would have it."""
+        token = self.lock(campaign, send, sender, now)
+        sent = commands.record_sent(campaign, token, code=ACCEPTED, enhanced=None, queue_id=None, now=now)
+        fold(campaign, sent)
+
+    def lock(self, campaign: Campaign, send: Send, sender: Sender, now: datetime) -> str:
+        """Locked: the token."""
+        token = f"{REHEARSED} {send.position}.{campaign.next_attempt(send.position)}"
         request = LockRequest(
             send.position,
             sender,
             campaign.epoch,
             REHEARSED,
-            REHEARSED,
+            token,
             send.due_at,
             campaign.mailbox,
             REHEARSED,
@@ -95,8 +101,7 @@ class Rehearsal:
         locked, slot = lock(campaign, self.mailbox, request, now)
         evolve(campaign, locked)
         mailboxes.evolve(self.mailbox, slot)
-        sent = commands.record_sent(campaign, REHEARSED, code=ACCEPTED, enhanced=None, queue_id=None, now=now)
-        _fold(campaign, sent)
+        return token
 
 
 def queued(campaign: Campaign) -> int:
@@ -104,28 +109,7 @@ def queued(campaign: Campaign) -> int:
     return campaign.roll.counts[LeadState.QUEUED]
 
 
-def _fold(campaign: Campaign, events: Iterable[Event]) -> None:
+def fold(campaign: Campaign, events: Iterable[Event]) -> None:
+    """Into the copy."""
     for event in events:
         evolve(campaign, event)
-
-
-class _Tally(MailCount):
-    """Counts as its base does, and remembers the last date asked for: a rehearsal asks four times a mail, and adding
-    up four days of quarters each time was two thirds of a plan's time."""
-
-    __slots__ = ("_count", "_day", "_zone")
-
-    def __init__(self, count: MailCount) -> None:
-        super().__init__(count.quarters())
-        self._zone, self._day, self._count = "", NO_TIME, 0
-
-    def add(self, at: datetime) -> None:
-        super().add(at)
-        if self._day[0] <= at < self._day[1]:
-            self._count += 1
-
-    def on_date_of(self, at: datetime, zone: str) -> int:
-        if zone != self._zone or not self._day[0] <= at < self._day[1]:
-            self._zone, self._day = zone, local_day(at, zone)
-            self._count = super().on_date_of(at, zone)
-        return self._count

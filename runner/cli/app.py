@@ -10,6 +10,7 @@ import typer
 from runner.cli import (
     campaigns,
     checking,
+    comparing,
     doctor,
     doubt,
     leads,
@@ -23,7 +24,7 @@ from runner.cli import (
     suppression,
     ticks,
 )
-from runner.cli.panels import CAMPAIGNS, REPAIR, SENDING, SET_UP, InPanels
+from runner.cli.panels import CAMPAIGNS, COMPARING, REPAIR, SENDING, SET_UP, InPanels
 
 app = typer.Typer(
     cls=InPanels,
@@ -59,6 +60,7 @@ app.add_typer(campaigns.app, name="campaign", rich_help_panel=CAMPAIGNS)
 app.add_typer(leads.app, name="leads", rich_help_panel=CAMPAIGNS)
 app.add_typer(sending.app)
 app.add_typer(ticks.app)
+app.add_typer(comparing.app, name="compare", rich_help_panel=COMPARING)
 app.add_typer(doubt.app, name="in-doubt", rich_help_panel=REPAIR)
 app.add_typer(suppression.app, name="suppress", rich_help_panel=CAMPAIGNS)
 app.add_typer(runners.app, name="runner", rich_help_panel=SENDING)

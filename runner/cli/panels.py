@@ -10,9 +10,10 @@ SET_UP = "Set up"
 CAMPAIGNS = "Campaigns"
 SENDING = "Sending"
 SEEING = "Seeing"
+COMPARING = "Comparing"
 REPAIR = "Repair"
 
-IN_ORDER = (SET_UP, CAMPAIGNS, SENDING, SEEING, REPAIR)
+IN_ORDER = (SET_UP, CAMPAIGNS, SENDING, SEEING, COMPARING, REPAIR)
 
 
 class InPanels(TyperGroup):

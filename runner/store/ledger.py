@@ -36,6 +36,7 @@ from domain.snapshot import freeze, freeze_mailbox, shape, thaw, thaw_mailbox
 from projections.database import database_url, is_sqlite
 from runner.store.mapper import EventMapper, read_event
 from runner.store.postgres import PostgresLedgerFactory
+from runner.store.reading import LogReader
 from runner.store.recorder import Appending, Kept, LedgerRecorder
 from runner.store.snapshots import SnapshotStore
 from runner.store.sqlite import SqliteLedgerFactory
@@ -199,6 +200,11 @@ class Ledger(Application[str]):
         """The log after this position, in order, with positions."""
         rows = self._recorder.log(after, limit)
         return [(at, read_event(stream, version, topic, state)) for at, stream, version, topic, state in rows]
+
+    @property
+    def histories(self) -> LogReader:
+        """Histories, event by event with their positions."""
+        return LogReader(self._recorder)
 
     def stored_at(self, position: int) -> StoredEvent | None:
         """The event at this position as it is stored; None when there is none."""
