@@ -26,6 +26,7 @@ from eventsourcing.persistence import PersistenceError
 
 from domain.events import Sender
 from runner.clock import Clock, SimulatedClock
+from runner.replaying.shadow import Shadows
 from runner.sending.claims import Claims
 from runner.sending.delivery import Delivery
 from runner.sending.diary import Diary
@@ -75,6 +76,7 @@ class Runner:
         self._guard = Lock()
         self._roster: Roster | None = None
         self._seen = Guard(ledger, folder)
+        self._shadows = Shadows(ledger, clock)
 
     @property
     def roster(self) -> Roster:
@@ -105,6 +107,7 @@ class Runner:
             worker.join()
         try:
             self._diary.runner_stopped()
+            guarded(self._shadows.end)
             self._seen.mark()
         except (PersistenceError, OSError):
             log.exception("the end of this runner could not be recorded")
@@ -113,7 +116,7 @@ class Runner:
     def sweep(self) -> None:
         """Put in doubt what runners that are gone left locked, and remember how far the ledger has come."""
         self._alive.beat()
-        self.roster.refresh()
+        self._shadows.note(self.roster.refresh())
         for number in self.roster.campaigns:
             try:
                 sweep(self._ledger, number, self._alive, self._clock)
@@ -124,7 +127,7 @@ class Runner:
     def tick(self, sender: Sender) -> Tick | None:
         """One tick: hands what is due to the workers. None when nothing is. The caller may wait for the tick."""
         now = self._clock.now()
-        self.roster.refresh()
+        self._shadows.note(self.roster.refresh())
         due, _ = self.roster.due(sender, now)
         with self._guard:
             idle = {number: mailbox for number, mailbox in due.items() if number not in self._under_way}
@@ -166,6 +169,7 @@ class Runner:
         self._let_go(job.campaign)
         if tick_is_over:
             guarded(self._diary.finished, job.tick)
+        self._shadows.after_tick(job.campaign)
 
     def _let_go(self, number: int) -> None:
         with self._guard:

@@ -202,7 +202,6 @@ class _LockedCase(Case):
             if mind.sent is None and not (inside and mind.side.one_a_tick) and not mind.holds(version, now):
                 mind.version = version
                 self._ask(column, mind, mailbox, now, sender)
-                self._tell(now, column, mailbox, mind.answer)
             if mind.following.any:
                 for lead, answer in mind.following.due(self.campaign, mailbox, now, rules_seen):
                     self._followed(column, mind, lead, answer, mailbox, now, sender)
@@ -221,6 +220,8 @@ class _LockedCase(Case):
         else:
             answer = mind.side.decide(mind.seen, mailbox, now)
         mind.answer = answer
+        if not isinstance(answer, Send):
+            self._tell(now, column, answer)
         if isinstance(answer, Wait):
             mind.again = answer.until
             self.situations.waits(answer)
@@ -243,6 +244,7 @@ class _LockedCase(Case):
         entry = self.findings.mailed(column, key, send.lead_id, mail, self.setup.column(sender))
         if entry is None:
             return
+        self._tell(now, column, send, key[1])
         self._new.append((entry, A + B - column, send.position))
         what_if = mind.side.what_if
         judged = self.standing.judge(
@@ -264,11 +266,11 @@ class _LockedCase(Case):
             self.findings.crash(column, answer.error, now)
             return
         mind.seen.waits_again(lead.position)
-        self._tell(now, column, mailbox, Send(lead.position, lead.lead_id, now))
         mail = self._mail(lead.position, now, sender)
         key = (lead.position, lead.attempt)
         if self.findings.mailed(column, key, lead.lead_id, mail, self.setup.column(sender)) is None:
             return
+        self._tell(now, column, Send(lead.position, lead.lead_id, now), lead.attempt)
         what_if = mind.side.what_if
         judged = self.standing.judge(
             now,
@@ -279,9 +281,9 @@ class _LockedCase(Case):
         if not judged.is_open or not judged.in_limit or not judged.in_pace:
             self.judge_rules(column, lead.lead_id, now, judged, Mailbox(mailbox.stream))
 
-    def _tell(self, now: datetime, column: int, mailbox: Mailbox, answer: Answer | None) -> None:
-        if self._witness is not None and answer is not None:
-            self._witness(self.stream, now, column, self.campaign, mailbox, answer)
+    def _tell(self, now: datetime, column: int, answer: Answer, attempt: int = 0) -> None:
+        if self._witness is not None:
+            self._witness(self.campaign, now, column, answer, attempt)
 
     def _mail(self, position: int, now: datetime, sender: e.Sender) -> Mail:
         campaign, past = self.campaign, self.past

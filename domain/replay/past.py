@@ -32,8 +32,9 @@ MAILBOX = "mailbox-"
 
 V1, V2 = Side("v1"), Side("v2")
 
-Witness = Callable[[str, datetime, int, Campaign, Mailbox, Answer], None]
-"""Told each answer: the campaign's stream, the time, the column, the states it was given on, and the answer."""
+Witness = Callable[[Campaign, datetime, int, Answer, int], None]
+"""Told each answer that says something new: the campaign as it was, the time, the column, the answer, and of a mail
+its attempt, else 0."""
 
 
 @dataclass(frozen=True, slots=True)

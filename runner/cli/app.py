@@ -18,9 +18,11 @@ from runner.cli import (
     mailboxes,
     moving,
     preview,
+    replaying,
     runners,
     schema,
     sending,
+    shadowing,
     suppression,
     ticks,
 )
@@ -61,6 +63,8 @@ app.add_typer(leads.app, name="leads", rich_help_panel=CAMPAIGNS)
 app.add_typer(sending.app)
 app.add_typer(ticks.app)
 app.add_typer(comparing.app, name="compare", rich_help_panel=COMPARING)
+app.add_typer(replaying.app, name="replay", rich_help_panel=COMPARING)
+app.add_typer(shadowing.app, name="shadow", rich_help_panel=COMPARING)
 app.add_typer(doubt.app, name="in-doubt", rich_help_panel=REPAIR)
 app.add_typer(suppression.app, name="suppress", rich_help_panel=CAMPAIGNS)
 app.add_typer(runners.app, name="runner", rich_help_panel=SENDING)

@@ -123,7 +123,7 @@ def accept_differences(
     except ValueError:
         raise InvalidInput(f"{expires!r} is no day.", mend="Write it as 2026-12-31.", field="--expires") from None
     with workplace() as place:
-        _require(place, number)
+        require_campaign(place, number)
         stream = comparing.comparison_stream(number)
         place.ledger.append(
             accept(
@@ -158,7 +158,7 @@ def _setup(
         raise InvalidInput(
             "the locked mode asks at the recorded ticks: no other cadence fits.", mend=mend, field="--mode"
         )
-    zone = _require(place, number) if number is not None else "UTC"
+    zone = require_campaign(place, number) if number is not None else "UTC"
     return Setup(
         *both,
         is_free=mode == "free" or (mode is None and is_what_if(*both)),
@@ -179,7 +179,7 @@ def local_instant(text: str, zone: str, *, field: str) -> datetime:
     return instant(aware.isoformat(), field=field)
 
 
-def _require(place: Workplace, number: int) -> str:
+def require_campaign(place: Workplace, number: int) -> str:
     """The campaign's zone. Raises `CommandRefused` where there is no such campaign."""
     with place.ledger.campaign(number) as campaign:
         if not campaign.exists:

@@ -10,7 +10,6 @@ from datetime import datetime
 from domain import events as e
 from domain.campaign import Campaign
 from domain.errors import InvalidInput
-from domain.mailbox import Mailbox
 from domain.policies import Send, next_in_line, pace
 from domain.replay.findings import COLUMNS
 from domain.replay.locked import Locked
@@ -79,9 +78,7 @@ class _Watch:
         self._campaign: Campaign | None = None
         self._has_sent: set[int] = set()
 
-    def answers(
-        self, _stream: str, at: datetime, column: int, campaign: Campaign, _mailbox: Mailbox, answer: Answer
-    ) -> None:
+    def answers(self, campaign: Campaign, at: datetime, column: int, answer: Answer, _attempt: int) -> None:
         self._campaign = campaign
         sender = self._senders[column]
         first = next_in_line(campaign, sender, at)

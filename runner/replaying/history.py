@@ -21,10 +21,11 @@ AT_A_TIME = 1_000
 class History:
     """Reads anew each time it is walked. What is told of it is that of the newest walk, as far as it went."""
 
-    def __init__(self, ledger: Ledger, numbers: Sequence[int]) -> None:
+    def __init__(self, ledger: Ledger, numbers: Sequence[int], after: int = 0) -> None:
         self._log = ledger.histories
+        self._after = after
         self.up_to = ledger.position()
-        self.ticks: list[Row] = [row for row in self._log.ticks() if row[0] <= self.up_to]
+        self.ticks: list[Row] = [row for row in self._log.ticks(after) if row[0] <= self.up_to]
         self._mailboxes = {stream: self._mailboxes_of(stream) for stream in map(campaign_stream, numbers)}
         self.last_position = 0
         self._hashes = {stream: hashlib.sha256() for stream in self._streams}
@@ -53,7 +54,7 @@ class History:
         """The events, in log order."""
         self._hashes = {stream: hashlib.sha256() for stream in self._streams}
         self._first, self._events = {}, Counter()
-        rows = self._log.rows(self._streams, up_to=self.up_to)
+        rows = self._log.rows(self._streams, self._after, self.up_to)
         while some := self._next(rows):
             for row in some:
                 position, stream, version, topic, state = row

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from operator import itemgetter
 
 from domain.events import TOPICS, Event
@@ -28,7 +28,8 @@ class LogReader:
 
     def rows(self, streams: Collection[str], after: int = 0, up_to: int | None = None) -> Iterator[LogRow]:
         """The events of these streams behind a position, as they are stored, in log order."""
-        found = self._merged(streams, after) if len(streams) <= FEW else self._of_log(frozenset(streams), after)
+        by_stream = len(streams) <= FEW and not after  # behind a position there is little: the log's end
+        found = self._merged(streams) if by_stream else self._of_log(frozenset(streams).__contains__, after)
         for row in found:
             if up_to is not None and row[0] > up_to:
                 return
@@ -36,8 +37,10 @@ class LogReader:
 
     def ticks(self, after: int = 0) -> list[Row]:
         """All tick events behind a position, of every runner and both senders, in log order."""
+        if after:
+            return [read(row) for row in self._of_log(lambda stream: stream.startswith(TICKS), after)]
         streams = self._recorder.streams_between(TICKS, TICKS_END)
-        found = [read(row) for stream in streams for row in self._of_stream(stream, after)]
+        found = [read(row) for stream in streams for row in self._of_stream(stream)]
         return sorted(found, key=itemgetter(0))
 
     def of_kinds(self, stream: str, *kinds: type[Event]) -> list[Row]:
@@ -54,21 +57,19 @@ class LogReader:
         """The names of streams between two texts."""
         return self._recorder.streams_between(first, last)
 
-    def _merged(self, streams: Collection[str], after: int) -> Iterator[LogRow]:
-        return heapq.merge(*(self._of_stream(stream, after) for stream in streams), key=itemgetter(0))
+    def _merged(self, streams: Collection[str]) -> Iterator[LogRow]:
+        return heapq.merge(*map(self._of_stream, streams), key=itemgetter(0))
 
-    def _of_stream(self, stream: str, after: int) -> Iterator[LogRow]:
+    def _of_stream(self, stream: str) -> Iterator[LogRow]:
         version = 0
         while batch := self._recorder.stream(stream, version, BATCH):
-            for row in batch:
-                if row[0] > after:
-                    yield row
+            yield from batch
             version = batch[-1][2]
 
-    def _of_log(self, streams: frozenset[str], after: int) -> Iterator[LogRow]:
+    def _of_log(self, wanted: Callable[[str], bool], after: int) -> Iterator[LogRow]:
         while batch := self._recorder.log(after, BATCH):
             for row in batch:
-                if row[1] in streams:
+                if wanted(row[1]):
                     yield row
             after = batch[-1][0]
 
