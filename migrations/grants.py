@@ -28,6 +28,7 @@ KEPT_RIGHTS = {
     "replies": CHANGING,
     "suppressed": "SELECT, INSERT, DELETE",
     "snapshots": "SELECT, INSERT, DELETE",
+    "checkpoints": "SELECT, INSERT",
 }
 """What the daemon may do with each kept table. Deleting is how a person is erased."""
 

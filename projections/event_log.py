@@ -14,6 +14,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     bindparam,
+    column,
     literal_column,
     select,
 )
@@ -30,6 +31,28 @@ POSITION: dict[str, ColumnElement[int]] = {
 }
 
 
+SETTINGS_TOPICS = (
+    "CampaignCreated/1",
+    "ContentChanged/1",
+    "ScheduleChanged/1",
+    "LimitsChanged/1",
+    "MailboxAssigned/1",
+)
+"""Events that say by which settings a campaign sends. One in thousands is one of them, so they have an index of their
+own: which settings were in force for a mail is found without a walk over the stream."""
+
+
+def _is_setting() -> ColumnElement[bool]:
+    """Literal: a database uses a partial index only where a query repeats it."""
+    return column("topic").in_([literal_column(f"'{topic}'") for topic in SETTINGS_TOPICS])
+
+
+def _settings_index() -> Index:
+    where = _is_setting()
+    name = "stored_events_settings"
+    return Index(name, "originator_id", "originator_version", sqlite_where=where, postgresql_where=where)
+
+
 def _columns() -> list[Column[object]]:
     return [
         Column("originator_id", TEXT, primary_key=True),
@@ -39,7 +62,7 @@ def _columns() -> list[Column[object]]:
     ]
 
 
-stored_events = Table("stored_events", SQLITE, *_columns())
+stored_events = Table("stored_events", SQLITE, *_columns(), _settings_index())
 """The events; on SQLite exactly these four columns, for the library inserts by place."""
 
 Table(
@@ -48,6 +71,7 @@ Table(
     *_columns(),
     Column("notification_id", WHOLE, Identity(always=True), nullable=False),
     Index("stored_events_notification_id_idx", "notification_id", unique=True),
+    _settings_index(),
 )
 
 TRIGGERS = {
@@ -93,6 +117,23 @@ STREAM = {
     for dialect, row in _ROW.items()
 }
 """Events of one stream after a version, in the same columns."""
+
+SETTINGS = {
+    dialect: select(*row)
+    .where(stored_events.c.originator_id == bindparam("stream"), _is_setting())
+    .order_by(stored_events.c.originator_version)
+    for dialect, row in _ROW.items()
+}
+"""The events of one campaign that changed its settings, in the same columns."""
+
+OF_TOPIC = {
+    dialect: select(*row)
+    .where(stored_events.c.originator_id == bindparam("stream"))
+    .where(stored_events.c.topic == bindparam("topic"))
+    .order_by(stored_events.c.originator_version)
+    for dialect, row in _ROW.items()
+}
+"""Events of one stream that have one topic, in the same columns."""
 
 TAIL = (
     select(stored_events.c.originator_version, stored_events.c.topic, stored_events.c.state)

@@ -19,10 +19,12 @@ from sqlalchemy import (
     MetaData,
     RowMapping,
     Table,
+    UniqueConstraint,
     bindparam,
     column,
     delete,
     insert,
+    literal_column,
     select,
     text,
     update,
@@ -147,6 +149,26 @@ snapshots = Table(
 )
 """An aggregate's frozen state, so that a cold start need not read its whole stream."""
 
+checkpoints = Table(
+    "checkpoints",
+    METADATA,
+    Column("size", WHOLE, primary_key=True, autoincrement=False),
+    Column("since", WHOLE, nullable=False),
+    Column("position", WHOLE, nullable=False),
+    Column("note", TEXT, nullable=False),
+    Column("frontier", LargeBinary, nullable=False),
+    Column("leaves", LargeBinary, nullable=False),
+    UniqueConstraint("since", name="checkpoints_one_after_another"),
+)
+"""The seal of the log at each size: a signed note, the tree's frontier to go on from, and the hashes of the events
+from index `since` on. `position`: of the last of them. Rows can only be added."""
+
+CHECKPOINT_TRIGGERS = {
+    "sqlite": ("checkpoints_no_delete", "checkpoints_no_replace", "checkpoints_no_update"),
+    "postgresql": ("checkpoints_no_change",),
+}
+"""What keeps checkpoints from being changed, whoever connects; made by migrations."""
+
 
 # --- statements for the transaction of an append ---
 
@@ -172,6 +194,16 @@ UNSUPPRESS = delete(suppressed).where(suppressed.c.address_hmac == bindparam("b_
 DROP_SNAPSHOT = delete(snapshots).where(snapshots.c.stream == bindparam("b_stream"))
 """Before `ADD_SNAPSHOT`: one snapshot a stream."""
 ADD_SNAPSHOT = insert(snapshots)
+ADD_CHECKPOINT = insert(checkpoints)
+LAST_CHECKPOINT = select(checkpoints).order_by(checkpoints.c.size.desc()).limit(literal_column("1"))
+LAST_CHECKPOINT = LAST_CHECKPOINT.offset(literal_column("0"))  # left to SQLAlchemy, it is a parameter on SQLite
+CHECKPOINT_AT = select(checkpoints).where(checkpoints.c.size == bindparam("size"))
+NOTES_AFTER = (
+    select(checkpoints.c.size, checkpoints.c.since, checkpoints.c.note)
+    .where(checkpoints.c.size > bindparam("after"))
+    .order_by(checkpoints.c.size)
+)
+LEAVES = select(checkpoints.c.leaves).where(checkpoints.c.size <= bindparam("upto")).order_by(checkpoints.c.size)
 
 
 # --- queries ---

@@ -141,7 +141,7 @@ class Projector:
 
     def _fill(self, tables: _Tables, progress: Progress | None, upto: int | None = None) -> int:
         while True:
-            with _no_search_for_garbage():
+            with no_search_for_garbage():
                 position, reached = self._fold_next(tables, upto)
             if reached is None:
                 return position
@@ -247,7 +247,7 @@ def _only_reads(error: DBAPIError) -> bool:
 
 
 @contextmanager
-def _no_search_for_garbage() -> Iterator[None]:
+def no_search_for_garbage() -> Iterator[None]:
     """A batch makes some twenty thousand objects, which die with it and form no cycles: each time so many are made,
     Python searches all objects of the process for garbage, and that took a fourth of a rebuild."""
     searches = gc.isenabled()

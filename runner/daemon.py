@@ -27,6 +27,8 @@ from eventsourcing.persistence import PersistenceError
 from domain.events import Sender
 from runner.clock import Clock, SimulatedClock
 from runner.cutover import migrate_flagged
+from runner.replaying.shadow import Shadows
+from runner.sealing.sealer import Sealer
 from runner.sending.claims import Claims
 from runner.sending.delivery import Delivery
 from runner.sending.diary import Diary
@@ -62,7 +64,7 @@ class Stoppable(Protocol):
 class Runner:
     """One process start. `with Runner(…) as runner:` holds its lock, tells its diary, and mends what crashes left."""
 
-    def __init__(self, ledger: Ledger, folder: Path, clock: Clock) -> None:
+    def __init__(self, ledger: Ledger, folder: Path, clock: Clock, sealer: Sealer | None = None) -> None:
         self._ledger = ledger
         self._folder = folder
         self._clock = clock
@@ -79,6 +81,8 @@ class Runner:
         self._guard = Lock()
         self._roster: Roster | None = None
         self._seen = Guard(ledger, folder)
+        self._sealer = sealer
+        self._shadows = Shadows(ledger, clock)
 
     @property
     def roster(self) -> Roster:
@@ -110,7 +114,9 @@ class Runner:
             worker.join()
         try:
             self._diary.runner_stopped()
+            guarded(self._shadows.end)
             self._seen.mark()
+            guarded(self.seal)
         except (PersistenceError, OSError):
             log.exception("the end of this runner could not be recorded")
         self._alive.__exit__(kind, error, trace)
@@ -118,18 +124,26 @@ class Runner:
     def sweep(self) -> None:
         """Put in doubt what runners that are gone left locked, and remember how far the ledger has come."""
         self._alive.beat()
-        self.roster.refresh()
+        self._shadows.note(self.roster.refresh())
         for number in self.roster.campaigns:
             try:
                 sweep(self._ledger, number, self._alive, self._clock)
             except Exception:
                 log.exception("a campaign cannot be swept", campaign=number)
         self._seen.mark()
+        guarded(self.seal)
+
+    def seal(self) -> None:
+        """Sign what was appended since the last checkpoint; nothing where this machine has no key."""
+        if self._sealer is not None:
+            self._sealer.seal()
 
     def tick(self, sender: Sender) -> Tick | None:
         """One tick: hands what is due to the workers. None when nothing is. The caller may wait for the tick."""
         now = self._clock.now()
-        self.roster.refresh()
+        self._shadows.note(self.roster.refresh())
+        if self._sealer is not None and self._sealer.is_due():
+            guarded(self.seal)
         if sender == "v1" and self._v1_is_retired():
             return None
         if sender == "v2":
@@ -185,6 +199,7 @@ class Runner:
         self._let_go(job.campaign)
         if tick_is_over:
             guarded(self._diary.finished, job.tick)
+        self._shadows.after_tick(job.campaign)
 
     def _let_go(self, number: int) -> None:
         with self._guard:

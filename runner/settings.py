@@ -41,6 +41,11 @@ database_url = {database_url}
 # The key of the suppression list, kept outside the database. Lose it and the list can no longer be read.
 suppression_key = "file:sendledger.key"
 
+# The key that signs checkpoints over the events, and the file that they are appended to. Keep copies of that file, and
+# of the public key (`sendledger audit key`), where nobody who can write here can write.
+signing_key = "file:sendledger.seal.key"
+checkpoints = "sendledger.checkpoints"
+
 # Seconds between two ticks of each sender.
 v1_every_s = 60
 v2_every_s = 30
@@ -58,6 +63,8 @@ class Settings(BaseSettings):
     database_url: str = DEFAULT_URL
     database_password: str | None = None
     suppression_key: str = "file:sendledger.key"
+    signing_key: str = "file:sendledger.seal.key"
+    checkpoints: str = Field(default="sendledger.checkpoints", min_length=1)
     v1_every_s: int = Field(default=60, ge=1, le=MAX_CADENCE_S)
     v2_every_s: int = Field(default=30, ge=1, le=MAX_CADENCE_S)
     log_format: Literal["text", "json"] = "text"
@@ -93,7 +100,7 @@ class Settings(BaseSettings):
             raise ValueError(f"it names no database. {WRITE_AS}")
         return url
 
-    @field_validator("suppression_key", "database_password")
+    @field_validator("suppression_key", "signing_key", "database_password")
     @classmethod
     def _is_a_reference(cls, reference: str | None) -> str | None:
         try:
@@ -131,6 +138,20 @@ class Settings(BaseSettings):
     def secret(self) -> bytes:
         """The suppression key."""
         return self._secret(self.suppression_key, "suppression_key").encode()
+
+    def signing_key_line(self) -> str:
+        """The key that signs checkpoints."""
+        return self._secret(self.signing_key, "signing_key")
+
+    @property
+    def checkpoints_file(self) -> Path:
+        """Where checkpoints are appended to, outside the database."""
+        return self.folder / self.checkpoints
+
+    def key_file(self, reference: str) -> Path | None:
+        """The file that this reference names; None for one that stands in the environment."""
+        kind, _, place = reference.partition(":")
+        return self.folder / place if kind == "file" else None
 
     def _secret(self, reference: str, field: str) -> str:
         kind, _, place = check_reference(reference, field=field).partition(":")

@@ -10,18 +10,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from hmac import compare_digest
+from pathlib import Path
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import URL
 
 from domain.commitments import key_check
 from domain.errors import InvalidInput
+from domain.sealing.notes import PublicKey
 from migrations.run import require_head, require_ledger
 from projections import kept
 from projections.database import engine_for, reading
 from projections.projector import Projector
 from runner.clock import Clock, RealClock, SimulatedClock
 from runner.daemon import Runner
+from runner.sealing.file import CheckpointFile
+from runner.sealing.keys import Signer, new_name, public_keys, signer
+from runner.sealing.sealer import Sealer
 from runner.sending.guard import Guard
 from runner.settings import Settings
 from runner.store.copying import COPY_OF
@@ -124,10 +129,44 @@ class Workplace:
             raise InvalidInput("is another key than this ledger's.", mend=mend, field="suppression_key")
         return secret
 
+    def signer(self) -> Signer:
+        """The key that seals. Raises `InvalidInput` where there is none, or one of another ledger."""
+        signing = signer(self.settings.signing_key_line())
+        if signing.public.name != new_name(self.info[LEDGER_ID]):
+            mend = "Put the key of this ledger there."
+            raise InvalidInput(f"is the key of another ledger, {signing.public.name}.", mend=mend, field="signing_key")
+        return signing
+
+    def sealer(self) -> Sealer:
+        """Seals this ledger. Raises what `signer` raises."""
+        return Sealer(self.ledger, self.signer(), self.checkpoint_file)
+
+    @property
+    def checkpoint_file(self) -> CheckpointFile:
+        """Checkpoints outside the database."""
+        return CheckpointFile(self.settings.checkpoints_file)
+
+    def trusted_keys(self, path: Path | None) -> list[PublicKey]:
+        """The public keys in this file; without one, that of the key which seals here."""
+        if path is not None:
+            return public_keys(path)
+        if not self.has_signing_key:
+            mend = "Give the public key that its owner has handed out: --public-key FILE."
+            raise InvalidInput("there is no signing key here to take the public one from.", mend=mend)
+        return [self.signer().public]
+
+    @property
+    def has_signing_key(self) -> bool:
+        """May this machine seal?"""
+        file = self.settings.key_file(self.settings.signing_key)
+        return file is None or file.exists()
+
     def runner(self) -> Runner:
-        """A runner of this ledger. Raises, before anything is sent, for one that was moved, restored or copied."""
+        """A runner of this ledger, which seals it too where the key is. Raises, before anything is sent, for a ledger
+        that was moved, restored or copied."""
         self.require_fit_to_send()
-        return Runner(self.ledger, self.settings.runners_folder, self.clock)
+        sealer = self.sealer() if self.has_signing_key else None
+        return Runner(self.ledger, self.settings.runners_folder, self.clock, sealer)
 
     def require_fit_to_send(self) -> None:
         """Raise for a ledger that was moved, restored or copied: mails would go out twice."""

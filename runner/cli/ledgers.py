@@ -18,6 +18,7 @@ from domain.errors import InvalidInput
 from migrations.run import create, require_empty, shown
 from projections.database import is_sqlite
 from projections.projector import Difference
+from runner.cli.audit.keys import make_signing_key, write_private
 from runner.cli.context import command, naming, workplace
 from runner.cli.output import Format, FormatOption, say, show
 from runner.cli.panels import REPAIR, SET_UP
@@ -32,10 +33,9 @@ from runner.workplace import KEY_CHECK, LEDGER_ID, SIMULATED_START
 app = typer.Typer()
 
 KEY_BYTES = 32
-PRIVATE = 0o600
 
 
-@app.command("init", rich_help_panel=SET_UP, short_help="Make a ledger here: settings, key, database.")
+@app.command("init", rich_help_panel=SET_UP, short_help="Make a ledger here: settings, keys, database.")
 @command
 def init(
     simulated: Annotated[bool, typer.Option("--simulated", help="Simulated time; mail stays on this machine.")] = False,
@@ -44,7 +44,7 @@ def init(
         str | None, typer.Option(help="Where; a file here, or postgresql://USER@HOST/DATABASE.")
     ] = None,
 ) -> None:
-    """Make a ledger here: settings file, key of the suppression list, database. What is there already is kept.
+    """Make a ledger here: settings file, keys of suppression list and seal, database. What is there already is kept.
 
     Example: sendledger init --database-url postgresql://sendledger@db.example/sendledger
     """
@@ -59,7 +59,8 @@ def init(
     settings = parse_settings(tomllib.loads(text), path) if is_new else load_settings(path)
     with naming(settings.url):
         require_empty(settings.url)
-    with _all_or_nothing(path, *_key_file(settings), *_database_files(settings.url)), naming(settings.url):
+    _require_no_seal(settings)
+    with _all_or_nothing(path, *_key_files(settings), *_database_files(settings.url)), naming(settings.url):
         if is_new:
             path.write_text(text, encoding="utf-8")
         _make_key(settings)
@@ -142,24 +143,33 @@ def _remove(file: Path) -> None:
         file.unlink()
 
 
-def _key_file(settings: Settings) -> list[Path]:
-    kind, _, place = settings.suppression_key.partition(":")
-    return [settings.folder / place] if kind == "file" else []
+def _key_files(settings: Settings) -> list[Path]:
+    places = (settings.suppression_key, settings.signing_key)
+    return [file for file in map(settings.key_file, places) if file is not None]
 
 
 def _database_files(url: URL) -> list[Path]:
     return [Path(f"{url.database}{suffix}") for suffix in ("", "-wal", "-shm")] if is_sqlite(url) else []
 
 
+def _require_no_seal(settings: Settings) -> None:
+    """A log has a key and a file of checkpoints of its own: those of another would never fit."""
+    for file in (settings.key_file(settings.signing_key), settings.checkpoints_file):
+        if file is not None and file.exists():
+            mend = "Move it away, or name another file in the settings."
+            raise InvalidInput("belongs to the seal of another ledger.", mend=mend, source=str(file))
+
+
 def _make_key(settings: Settings) -> None:
-    for path in _key_file(settings):
-        if not path.exists():
-            path.touch(mode=PRIVATE)
-            path.write_text(secrets.token_hex(KEY_BYTES) + "\n", encoding="ascii")
+    file = settings.key_file(settings.suppression_key)
+    if file is not None and not file.exists():
+        write_private(file, secrets.token_hex(KEY_BYTES))
 
 
 def _make_database(settings: Settings, simulated_start: datetime | None) -> None:
-    info = {LEDGER_ID: secrets.token_hex(16), KEY_CHECK: key_check(settings.secret())}
+    ledger_id = secrets.token_hex(16)
+    make_signing_key(settings, ledger_id)
+    info = {LEDGER_ID: ledger_id, KEY_CHECK: key_check(settings.secret())}
     if simulated_start is not None:
         info[SIMULATED_START] = simulated_start.isoformat()
     create(settings.url, info)

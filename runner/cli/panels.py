@@ -11,9 +11,11 @@ CAMPAIGNS = "Campaigns"
 SENDING = "Sending"
 SEEING = "Seeing"
 CUTOVER = "Cutover"
+COMPARING = "Comparing"
+AUDIT = "Audit"
 REPAIR = "Repair"
 
-IN_ORDER = (SET_UP, CAMPAIGNS, SENDING, SEEING, CUTOVER, REPAIR)
+IN_ORDER = (SET_UP, CAMPAIGNS, SENDING, SEEING, CUTOVER, COMPARING, AUDIT, REPAIR)
 
 
 class InPanels(TyperGroup):

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, select, text
 
 from migrations.grants import CHANGING, EVENT_COLUMNS, KEPT_RIGHTS, SCHEMA_VERSION
 from migrations.run import current, require_head, require_ledger, shown
-from projections import event_log, queries, views
+from projections import event_log, kept, queries, views
 from projections.database import POSTGRESQL, SQLITE, reading
 from runner.doctor.findings import Finding, fail, ok, warn
 from runner.store.postgres import DB_FUNCTIONS, OLDEST_VERSION
@@ -58,9 +58,12 @@ LACKING = text(
     " WHERE NOT has_table_privilege(table_, right_)"
 )
 TRIGGERS = {
-    SQLITE: text("SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 'stored_events'"),
+    SQLITE: text("SELECT name FROM sqlite_schema WHERE type = 'trigger'"),
     # 'A': ALWAYS, so that a session which plays a replica does not pass it by.
-    POSTGRESQL: text("SELECT tgname FROM pg_trigger WHERE tgrelid = 'stored_events'::regclass AND tgenabled = 'A'"),
+    POSTGRESQL: text(
+        "SELECT tgname FROM pg_trigger WHERE tgrelid IN ('stored_events'::regclass, 'checkpoints'::regclass)"
+        " AND tgenabled = 'A'"
+    ),
 }
 CLOCK = text("SELECT extract(epoch FROM clock_timestamp())::float8")
 
@@ -150,13 +153,13 @@ def judge_role(rights: Mapping[str, Any], lacking: list[str]) -> Finding:
 
 
 def triggers(engine: Engine) -> Iterator[Finding]:
-    """Are the triggers in place that keep events from being changed?"""
-    wanted = set(event_log.TRIGGERS[engine.dialect.name])
+    """Are the triggers in place that keep events, and the checkpoints over them, from being changed?"""
+    wanted = {*event_log.TRIGGERS[engine.dialect.name], *kept.CHECKPOINT_TRIGGERS[engine.dialect.name]}
     with reading(engine) as connection:
         there = set(connection.execute(TRIGGERS[engine.dialect.name]).scalars())
     if missing := sorted(wanted - there):
-        problem = f"events can be changed: {', '.join(missing)} not in force."
-        mend = "Find out who removed it and why; put it back as the first revision in migrations/versions makes it."
+        problem = f"events or checkpoints can be changed: {', '.join(missing)} not in force."
+        mend = "Find out who removed it and why; put it back as migrations/versions make it."
         yield fail("append-only", problem, mend)
     else:
         yield ok("append-only", f"{len(wanted)} triggers in force")

@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from projections.database import engine_for
-from runner.doctor import database, machine, sending
+from runner.doctor import database, machine, seal, sending
 from runner.doctor.findings import Finding, Verdict, looked, warn
 from runner.doctor.mailboxes import mailboxes
 from runner.settings import Settings, load_settings
@@ -69,6 +69,7 @@ def _of_tables(settings: Settings, smtp: bool, offset: float) -> Iterator[Findin
         "role": lambda place: database.role(place.engine),
         "views": database.up_to_date,
         "suppression key": machine.suppression_key,
+        "seal": seal.seal,
         "runners' folder": machine.runners_folder,
         "runners": sending.runners,
         "in doubt": sending.doubts,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from migrations.run import head
 from runner.sink import Sink
 from tests.cli.desk import MONDAY, Desk
 
@@ -18,7 +19,7 @@ ROOM_OCTETS = 40_000
 # --- settings ---
 
 SETTINGS = {
-    "an unknown key": ("v1_evry_s = 30", "v1_evry_s: is no setting. There are: database_password, database_url,"),
+    "an unknown key": ("v1_evry_s = 30", "v1_evry_s: is no setting. There are: checkpoints, database_password,"),
     "a word for a number": ('v1_every_s = "soon"', "v1_every_s: Input should be a valid integer"),
     "a fraction": ("v2_every_s = 0.5", "v2_every_s: Input should be a valid integer"),
     "no time at all": ("v2_every_s = 0", "v2_every_s: Input should be greater than or equal to 1"),
@@ -84,7 +85,7 @@ def test_paths_are_relative_to_the_settings_file(desk: Desk, monkeypatch: pytest
     desk.done("init")
     assert {path.name for path in desk.folder.iterdir()} == {"office"}
     assert {path.name for path in (desk.folder / "office").glob("sendledger.*")} == {
-        *("sendledger.toml", "sendledger.key", "sendledger.db", "sendledger.db.runners")
+        *("sendledger.toml", "sendledger.key", "sendledger.seal.key", "sendledger.db", "sendledger.db.runners")
     }
     desk.done("suppress", "add", "max@customer.example")
 
@@ -141,6 +142,8 @@ def test_a_ledger_is_never_made_over_another(desk: Desk) -> None:
     desk.database.unlink()
     assert "--start: 'soon' is no instant" in desk.refused("init", "--simulated", "--start", "soon")
     before = (desk.folder / "sendledger.key").read_bytes()
+    assert "sendledger.seal.key: belongs to the seal of another ledger." in desk.refused("init")
+    (desk.folder / "sendledger.seal.key").unlink()
     desk.ledger()
     assert (desk.folder / "sendledger.key").read_bytes() == before
 
@@ -220,8 +223,8 @@ def test_a_database_of_another_schema_is_refused_with_what_mends_it(desk: Desk) 
     desk.ledger()
     desk.sql("UPDATE alembic_version SET version_num = '9999'")
     for command in ("status", "run", "db check"):
-        assert "schema 9999, this program needs 0001. A newer Sendledger made it" in desk.refused(*command.split())
-    assert desk.done("db", "current") == "database 9999, program 0001\n"
+        assert f"schema 9999, this program needs {head()}. A newer Sendledger made it" in desk.refused(*command.split())
+    assert desk.done("db", "current") == f"database 9999, program {head()}\n"
     desk.sql("DELETE FROM alembic_version")
     assert "Bring it up to date with `sendledger db upgrade`" in desk.refused("status")
 
@@ -229,9 +232,10 @@ def test_a_database_of_another_schema_is_refused_with_what_mends_it(desk: Desk) 
 def test_an_empty_database_is_brought_to_the_schema_after_a_dry_run(desk: Desk) -> None:
     desk.ledger()
     desk.database.write_bytes(b"")
-    assert desk.done("db", "upgrade", "--dry-run") == "Would bring the schema from none to 0001. Nothing was changed.\n"
+    told = f"Would bring the schema from none to {head()}. Nothing was changed.\n"
+    assert desk.done("db", "upgrade", "--dry-run") == told
     assert "sendledger db upgrade" in desk.says("status").err
-    assert desk.done("db", "upgrade") == "The schema is 0001 now; it was none.\n"
+    assert desk.done("db", "upgrade") == f"The schema is {head()} now; it was none.\n"
     assert desk.rows("status") == []
 
 

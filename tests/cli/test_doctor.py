@@ -29,7 +29,8 @@ Found = dict[str, dict[str, str]]
 
 EVERYWHERE = [
     *("settings", "zone data", "database", "durability", "disk", "append-only", "server's clock", "schema", "role"),
-    *("views", "suppression key", "runners' folder", "guard", "runners", "in doubt", "mailbox sales", "templates"),
+    *("views", "suppression key", "seal", "runners' folder", "guard", "runners", "in doubt"),
+    *("mailbox sales", "templates"),
     "clock",
 ]
 ONLY_ON = {"disk": "sqlite", "server's clock": "postgresql", "role": "postgresql"}
@@ -84,7 +85,7 @@ def test_a_sound_ledger_passes_and_stays_as_it_is(office: Desk, kind: Kind) -> N
     assert troubled == ({} if kind == "sqlite" else {"role": "WARN"}), "the tests' role is a superuser"
     assert all(row["found"] for row in found.values())
     assert found["views"]["found"].endswith("and they add up: no rebuild is needed")
-    assert found["settings"]["found"].startswith("sendledger.toml: database_url, log_format, suppression_key")
+    assert found["settings"]["found"].startswith("sendledger.toml: checkpoints, database_url, log_format, signing_key")
     assert found["clock"]["found"] == f"simulated, at {MONDAY} 08:00:00 UTC"
     assert office.everything() == before
 
@@ -154,7 +155,17 @@ def test_a_ledger_on_a_network_is_refused(desk: Desk, monkeypatch: pytest.Monkey
 def test_a_server_that_may_forget_is_refused(sound: Desk) -> None:
     name = load_settings().url.database
     change(f"ALTER DATABASE {name} SET synchronous_commit = off")
-    besides = {"views", "suppression key", "guard", "runners' folder", "runners", "in doubt", "mailboxes", "templates"}
+    besides = {
+        "views",
+        "suppression key",
+        "seal",
+        "guard",
+        "runners' folder",
+        "runners",
+        "in doubt",
+        "mailboxes",
+        "templates",
+    }
     said = told(sound, "durability", "FAIL", *besides, "clock")
     assert "synchronous_commit off, full_page_writes on: a crash may undo what was sent." in said
     assert said.endswith("Set synchronous_commit to on.")
@@ -165,7 +176,7 @@ def test_each_trigger_that_is_missing_is_named(office: Desk, kind: Kind) -> None
     for name in event_log.TRIGGERS[kind]:
         change(f"DROP TRIGGER {name}" + (" ON stored_events" if kind == "postgresql" else ""))
         missing.append(name)
-        assert f"events can be changed: {', '.join(missing)} not in force" in told(office, "append-only")
+        assert f"events or checkpoints can be changed: {', '.join(missing)} not in force" in told(office, "append-only")
 
 
 @pytest.mark.parametrize("kind", ["postgresql"], indirect=True, scope="session")

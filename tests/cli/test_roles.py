@@ -39,6 +39,7 @@ OF_THE_DAEMON = {
     "replies": CHANGE,
     "suppressed": {"SELECT", "INSERT", "DELETE"},
     "snapshots": {"SELECT", "INSERT", "DELETE"},
+    "checkpoints": {"SELECT", "INSERT"},
     **dict.fromkeys(VIEWS, CHANGE),
 }
 RIGHTS = """

@@ -21,10 +21,14 @@ from tests.migrations.conftest import ADDS_A_COLUMN, NEWER, PRESENT, NewerProgra
 from tests.projections.conftest import desk_at
 from tests.projections.given import all_rows, tables_of
 
-NEEDS_NO_SCHEMA = {"init", "sink", "db current", "db upgrade", "doctor"}
+NEEDS_NO_SCHEMA = {"audit check-proof", "init", "sink", "db current", "db upgrade", "doctor"}
 """They make a ledger, use none, or are there for another schema."""
 
 COMMANDS = {
+    "audit key": "--make",
+    "audit prove": "1 1",
+    "audit seal": "",
+    "audit verify": "",
     "campaign cancel": "1",
     "campaign create": "autumn.toml",
     "campaign edit": "1 autumn.toml",

@@ -64,6 +64,7 @@ def test_the_triggers_that_guard_the_events_fire_always_and_outlive_a_rebuild(en
     assert {(name, enabled) for name, enabled, *_ in guards} == {
         ("stored_events_no_change", ALWAYS),
         ("stored_events_append_lock", ALWAYS),
+        ("checkpoints_no_change", ALWAYS),
     }
     projected(engine, story()).rebuild()
     assert told(engine, TRIGGERS) == guards

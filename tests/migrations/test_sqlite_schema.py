@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from sqlalchemy.engine import URL
 
 from migrations.run import target_metadata
-from migrations.versions.r0001_first_ledger import TRIGGERS
+from migrations.versions import r0001_first_ledger, r0003_seal
 from projections.database import engine_for, reading, writing
 from tests.databases import on_sqlite
 from tests.projections.given import projected, story
@@ -28,7 +28,7 @@ def test_tables_and_indexes_are_those_of_the_code_after_a_rebuild(empty: URL, en
 
 
 def test_the_triggers_that_guard_the_events_are_there_before_and_after_a_rebuild(engine: Engine) -> None:
-    guards = {normal(trigger) for trigger in TRIGGERS["sqlite"]}
+    guards = {normal(trigger) for of in (r0001_first_ledger, r0003_seal) for trigger in of.TRIGGERS["sqlite"]}
     assert triggers(engine) == guards
     projected(engine, story()).rebuild()
     assert triggers(engine) == guards

@@ -1,0 +1,1 @@
+"""The seal: a Merkle tree over the events, checkpoints that sign it, and proofs that need neither database nor us."""

@@ -1,0 +1,11 @@
+"""`sendledger audit …`: what each sender sent, and proof that the record is whole."""
+
+from __future__ import annotations
+
+import typer
+
+from runner.cli.audit import keys, proofs, seal
+
+app = typer.Typer(no_args_is_help=True, help="What each sender sent, and proof that the record is whole.")
+for part in (seal, keys, proofs):
+    app.registered_commands += part.app.registered_commands
