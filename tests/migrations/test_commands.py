@@ -26,8 +26,13 @@ NEEDS_NO_SCHEMA = {"audit check-proof", "init", "sink", "db current", "db upgrad
 
 COMMANDS = {
     "audit key": "--make",
+    "audit mail": "1 1",
+    "audit person": "anna@customer.example",
     "audit prove": "1 1",
+    "audit rules": "",
     "audit seal": "",
+    "audit sends": "",
+    "audit systems": "",
     "audit verify": "",
     "campaign cancel": "1",
     "campaign create": "autumn.toml",
