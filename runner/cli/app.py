@@ -13,6 +13,7 @@ from runner.cli import (
     checking,
     doctor,
     doubt,
+    erasing,
     leads,
     ledgers,
     mailboxes,
@@ -61,6 +62,7 @@ app.add_typer(leads.app, name="leads", rich_help_panel=CAMPAIGNS)
 app.add_typer(sending.app)
 app.add_typer(ticks.app)
 app.add_typer(audit.app, name="audit", rich_help_panel=AUDIT)
+app.add_typer(erasing.app)
 app.add_typer(doubt.app, name="in-doubt", rich_help_panel=REPAIR)
 app.add_typer(suppression.app, name="suppress", rich_help_panel=CAMPAIGNS)
 app.add_typer(runners.app, name="runner", rich_help_panel=SENDING)

@@ -50,6 +50,7 @@ COMMANDS = {
     "db copy": "--to postgresql://127.0.0.1/elsewhere",
     "db grant": "--reader anybody",
     "demo": "--folder .",
+    "erase": "anna@customer.example --reason asked",
     "in-doubt list": "",
     "in-doubt resolve": "1 1 --sent --evidence log",
     "leads import": "1 leads.csv",

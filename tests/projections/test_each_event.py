@@ -378,6 +378,7 @@ CASES = [
         {"send_log": {"outcome": "sent", "outcome_position": 13, "finished_at": NOW, **ACCEPTED, "duplicate": 1}},
     ),
     Case(e.TestMailSent, "is only counted", two_leads(), h.try_out, {}),
+    Case(e.PersonErased, "is only counted", two_leads(lambda world: world.skip(0, reason="erased")), h.erase, {}),
     # --- a mailbox ---
     Case(
         e.MailboxAdded,
