@@ -12,6 +12,7 @@ import typer
 
 from domain.calendar import clock_of
 from domain.commitments import address_key
+from domain.errors import InvalidInput
 from domain.settings_in_force import InForce, settings_in_force
 from projections import audit, queries
 from runner.auditing.mails import ProvedMail, proved_mail
@@ -64,12 +65,12 @@ def person(
         with place.views() as views:
             found = audit.places(views, key)
             rows = [row for lead in found for row in _rows(place, views, lead["campaign_id"], lead["lead_id"])]
-        listed = "on" if _is_suppressed(place, address) else "not on"
+        listed = _listed(place, address) if form is Format.TABLE else ""
     for row in rows:
         row["at"] = local(row["locked_at"] or row["finished_at"], row["zone"])
     show(rows, IN_TABLE if form is Format.TABLE else PERSON, form, empty="No lead has this address, or it was erased.")
     if form is Format.TABLE:
-        say(f"The address is {listed} the suppression list.")
+        say(listed)
 
 
 @app.command("mail")
@@ -129,8 +130,13 @@ def _rules(held: InForce | None) -> dict[str, Any]:
     }
 
 
-def _is_suppressed(place: Workplace, address: str) -> bool:
-    return is_suppressed(place.ledger, place.secret(), address)
+def _listed(place: Workplace, address: str) -> str:
+    """An auditor has neither the list's key nor the right to read it."""
+    try:
+        there = is_suppressed(place.ledger, place.secret(), address)
+    except InvalidInput:
+        return "Whether the address is on the suppression list is not known here: that takes the list's key."
+    return f"The address is {'on' if there else 'not on'} the suppression list."
 
 
 def _document(proved: ProvedMail) -> dict[str, Any]:
