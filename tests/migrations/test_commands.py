@@ -26,8 +26,13 @@ NEEDS_NO_SCHEMA = {"audit check-proof", "init", "sink", "db current", "db upgrad
 
 COMMANDS = {
     "audit key": "--make",
+    "audit mail": "1 1",
+    "audit person": "anna@customer.example",
     "audit prove": "1 1",
+    "audit rules": "",
     "audit seal": "",
+    "audit sends": "",
+    "audit systems": "",
     "audit verify": "",
     "campaign cancel": "1",
     "campaign create": "autumn.toml",
@@ -45,6 +50,7 @@ COMMANDS = {
     "db copy": "--to postgresql://127.0.0.1/elsewhere",
     "db grant": "--reader anybody",
     "demo": "--folder .",
+    "erase": "anna@customer.example --reason asked",
     "in-doubt list": "",
     "in-doubt resolve": "1 1 --sent --evidence log",
     "leads import": "1 leads.csv",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from domain import commands
+from domain import commands, erasing
 from domain import events as e
 from domain import mailbox as mailboxes
 from domain.calendar import Schedule
@@ -149,3 +149,9 @@ def says(kind: type[e.Event], **said: Any) -> Happening:
 
 START_RUNNER = says(e.RunnerStarted, runner="runner-1", host="one", pid=7, version="0.1.0")
 START_TICK = says(e.TickStarted, **TICK, tick_at=NOON, due=3)
+
+
+def erase(world: World) -> None:
+    """The first lead was somebody who is not kept any more."""
+    said = {"reference": "er-1f2e", "reason": "asked", "actor": "anna"}
+    world.save(erasing.erase(world.campaign, [0], **said, now=world.now))

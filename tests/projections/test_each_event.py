@@ -362,6 +362,7 @@ CASES = [
     ),
     Case(e.TestMailSent, "is only counted", two_leads(), h.try_out, {}),
     *CUTOVER_CASES,
+    Case(e.PersonErased, "is only counted", two_leads(lambda world: world.skip(0, reason="erased")), h.erase, {}),
     # --- a mailbox ---
     Case(
         e.MailboxAdded,
