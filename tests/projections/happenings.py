@@ -137,12 +137,12 @@ def take_slot(world: World) -> None:
     world.save(slot.events)
 
 
-def says(kind: type[e.Event], **said: Any) -> Happening:
-    """A runner's own event."""
+def says(kind: type[e.Event], stream: str = "runner-1", **said: Any) -> Happening:
+    """An event of a runner, or of another stream that stands for itself."""
 
     def happen(world: World) -> None:
-        said_before = [event for event in world.history if event.originator_id == "runner-1"]
-        world.history.append(Draft("runner-1", len(said_before), world.now).add(kind, **said))
+        said_before = [event for event in world.history if event.originator_id == stream]
+        world.history.append(Draft(stream, len(said_before), world.now).add(kind, **said))
 
     return happen
 
