@@ -8,7 +8,7 @@ version with an upcast in `EVENT_TYPES` and add its golden line to the tests.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
@@ -487,6 +487,52 @@ class TicksMissed(Event):
     before: Utc
 
 
+# --- comparisons ---
+
+
+class DifferenceAccepted(Event):
+    """A person accepts differences of a comparison: of this class, where these conditions hold, until a day, and so
+    many at most."""
+
+    difference: Literal["EXTRA", "MISSING", "CONTENT", "MAILBOX", "SHIFT"]
+    where: str
+    reason: str
+    expires: date
+    at_most: int
+    actor: str
+
+
+class ShadowStarted(Event):
+    """The sender that does not own the campaign decides beside its owner from here on, and sends nothing."""
+
+    actor: str
+
+
+class ShadowStopped(Event):
+    """It no longer does."""
+
+    actor: str
+
+
+class ShadowDecided(_AttemptEvent):
+    """It would have sent this mail at `decided_at`. `log_position`: how far it had read the ledger."""
+
+    sender: Sender
+    decided_at: Utc
+    log_position: int
+
+
+class ShadowSummarised(Event):
+    """What the shadow came to, up to a place in the log: mails judged, those on which both agree, differences by
+    class, and how often its time was up before it was through."""
+
+    log_position: int
+    judged: int
+    equal: int
+    differences: dict[str, int]
+    cut_short: int
+
+
 CHANGED: dict[str, type[Event]] = {"EmailSent/2": EmailSent}
 """Newer versions of events. What an older version has is read as it is: `EmailSent/1` lacks `imported`."""
 
@@ -538,6 +584,11 @@ EVENT_TYPES: dict[str, type[Event]] = {
         TickFinished,
         TicksIdle,
         TicksMissed,
+        DifferenceAccepted,
+        ShadowStarted,
+        ShadowStopped,
+        ShadowDecided,
+        ShadowSummarised,
     )
 } | CHANGED
 """Stored topic (name/version) to class: the whole vocabulary of a ledger. An event that changed stands here once a

@@ -42,12 +42,18 @@ class Send:
 
 
 def next_send(
-    campaign: Campaign, mailbox: Mailbox, sender: Sender, now: datetime, besides: Collection[int] = ()
+    campaign: Campaign,
+    mailbox: Mailbox,
+    sender: Sender,
+    now: datetime,
+    besides: Collection[int] = (),
+    *,
+    as_owner: bool = False,
 ) -> Send | Wait:
     """What this sender would do with this campaign now. `besides`: positions of mails that are being prepared, where
-    several leave at a time."""
-    wait = holds_for_sender(campaign, sender, campaign.epoch) or _nobody_waits(campaign)
-    wait = wait or holds_back(campaign, mailbox, now)
+    several leave at a time. `as_owner`: what it would do if the campaign were its own, as a comparison asks."""
+    wait = None if as_owner else holds_for_sender(campaign, sender, campaign.epoch)
+    wait = wait or _nobody_waits(campaign) or holds_back(campaign, mailbox, now)
     if wait is not None:
         return wait
     return _v1(campaign, now) if sender == "v1" else _v2(campaign, now, besides)

@@ -126,6 +126,15 @@ SETTINGS = {
 }
 """The events of one campaign that changed its settings, in the same columns."""
 
+OF_TOPIC = {
+    dialect: select(*row)
+    .where(stored_events.c.originator_id == bindparam("stream"))
+    .where(stored_events.c.topic == bindparam("topic"))
+    .order_by(stored_events.c.originator_version)
+    for dialect, row in _ROW.items()
+}
+"""Events of one stream that have one topic, in the same columns."""
+
 TAIL = (
     select(stored_events.c.originator_version, stored_events.c.topic, stored_events.c.state)
     .where(

@@ -401,6 +401,10 @@ def _tested(_batch: Batch, _at: int, _event: e.TestMailSent) -> None:
     """A mail to somebody who is no lead: no view shows it but the count of events."""
 
 
+def _compared(_batch: Batch, _at: int, _event: e.Event) -> None:
+    """What a comparison or a shadow says changes nothing: it is read where it stands."""
+
+
 _HANDLERS: dict[type[e.Event], Callable[[Batch, int, Any], None]] = {
     e.CampaignCreated: _created,
     e.ContentChanged: _content_changed,
@@ -438,5 +442,10 @@ _HANDLERS: dict[type[e.Event], Callable[[Batch, int, Any], None]] = {
     e.TickStarted: _tick_started,
     e.TickFinished: _tick_finished,
     e.TicksIdle: _ticks_idle,
+    e.DifferenceAccepted: _compared,
+    e.ShadowStarted: _compared,
+    e.ShadowStopped: _compared,
+    e.ShadowDecided: _compared,
+    e.ShadowSummarised: _compared,
     e.TicksMissed: _ticks_missed,
 }

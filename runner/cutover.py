@@ -20,6 +20,7 @@ from domain.mailbox import Mailbox
 from domain.verifying import Answer, verify
 from projections import queries
 from runner.store.ledger import Ledger, campaign_stream, mailbox_stream
+from runner.store.reading import read
 
 FOR_V2 = "flagged for V2"
 V2_TICK = "V2's tick"
@@ -166,9 +167,9 @@ def read_back(ledger: Ledger, views: Connection, moved: MigratedToV2 | RolledBac
 def verified(ledger: Ledger, views: Connection, number: int, *, since: datetime | None, now: datetime) -> list[Answer]:
     """The answers about a campaign, from its events and those of its mailboxes."""
     stream = campaign_stream(number)
-    log = ledger.placed(stream, *map(mailbox_stream, _mailboxes(ledger, stream)))
+    streams = [stream, *map(mailbox_stream, _mailboxes(ledger, stream))]
     suppressed = queries.suppressed_leads(views, number)
-    return verify(stream, log, suppressed=suppressed, since=since, now=now)
+    return verify(stream, map(read, ledger.histories.rows(streams)), suppressed=suppressed, since=since, now=now)
 
 
 def mailbox_of(ledger: Ledger, number: int) -> str:
@@ -190,5 +191,5 @@ def both(ledger: Ledger, number: int) -> Iterator[tuple[Campaign, Mailbox]]:
 
 def _mailboxes(ledger: Ledger, stream: str) -> list[str]:
     """Every mailbox that the campaign ever had."""
-    kinds = (CampaignCreated, MailboxAssigned)
-    return sorted({event.mailbox for event in ledger.stream(stream) if isinstance(event, kinds)})
+    named = ledger.histories.of_kinds(stream, CampaignCreated, MailboxAssigned)
+    return sorted({event.mailbox for _, event in named if isinstance(event, CampaignCreated | MailboxAssigned)})

@@ -27,6 +27,7 @@ from eventsourcing.persistence import PersistenceError
 from domain.events import Sender
 from runner.clock import Clock, SimulatedClock
 from runner.cutover import migrate_flagged
+from runner.replaying.shadow import Shadows
 from runner.sealing.sealer import Sealer
 from runner.sending.claims import Claims
 from runner.sending.delivery import Delivery
@@ -81,6 +82,7 @@ class Runner:
         self._roster: Roster | None = None
         self._seen = Guard(ledger, folder)
         self._sealer = sealer
+        self._shadows = Shadows(ledger, clock)
 
     @property
     def roster(self) -> Roster:
@@ -112,6 +114,7 @@ class Runner:
             worker.join()
         try:
             self._diary.runner_stopped()
+            guarded(self._shadows.end)
             self._seen.mark()
             guarded(self.seal)
         except (PersistenceError, OSError):
@@ -121,7 +124,7 @@ class Runner:
     def sweep(self) -> None:
         """Put in doubt what runners that are gone left locked, and remember how far the ledger has come."""
         self._alive.beat()
-        self.roster.refresh()
+        self._shadows.note(self.roster.refresh())
         for number in self.roster.campaigns:
             try:
                 sweep(self._ledger, number, self._alive, self._clock)
@@ -138,13 +141,13 @@ class Runner:
     def tick(self, sender: Sender) -> Tick | None:
         """One tick: hands what is due to the workers. None when nothing is. The caller may wait for the tick."""
         now = self._clock.now()
-        self.roster.refresh()
+        self._shadows.note(self.roster.refresh())
+        if self._sealer is not None and self._sealer.is_due():
+            guarded(self.seal)
         if sender == "v1" and self._v1_is_retired():
             return None
         if sender == "v2":
             self._migrate_flagged(now)
-        if self._sealer is not None and self._sealer.is_due():
-            guarded(self.seal)
         due, _ = self.roster.due(sender, now)
         with self._guard:
             idle = {number: mailbox for number, mailbox in due.items() if number not in self._under_way}
@@ -196,6 +199,7 @@ class Runner:
         self._let_go(job.campaign)
         if tick_is_over:
             guarded(self._diary.finished, job.tick)
+        self._shadows.after_tick(job.campaign)
 
     def _let_go(self, number: int) -> None:
         with self._guard:

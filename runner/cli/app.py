@@ -12,6 +12,7 @@ from runner.cli import (
     audit,
     campaigns,
     checking,
+    comparing,
     cutover,
     doctor,
     doubt,
@@ -21,13 +22,15 @@ from runner.cli import (
     mailboxes,
     moving,
     preview,
+    replaying,
     runners,
     schema,
     sending,
+    shadowing,
     suppression,
     ticks,
 )
-from runner.cli.panels import AUDIT, CAMPAIGNS, CUTOVER, REPAIR, SENDING, SET_UP, InPanels
+from runner.cli.panels import AUDIT, CAMPAIGNS, COMPARING, CUTOVER, REPAIR, SENDING, SET_UP, InPanels
 
 app = typer.Typer(
     cls=InPanels,
@@ -67,6 +70,9 @@ cutover.app.add_typer(analysing.app)
 app.add_typer(legacy.app, name="legacy", rich_help_panel=CUTOVER)
 app.add_typer(cutover.app, name="cutover", rich_help_panel=CUTOVER)
 app.add_typer(audit.app, name="audit", rich_help_panel=AUDIT)
+app.add_typer(comparing.app, name="compare", rich_help_panel=COMPARING)
+app.add_typer(replaying.app, name="replay", rich_help_panel=COMPARING)
+app.add_typer(shadowing.app, name="shadow", rich_help_panel=COMPARING)
 app.add_typer(doubt.app, name="in-doubt", rich_help_panel=REPAIR)
 app.add_typer(suppression.app, name="suppress", rich_help_panel=CAMPAIGNS)
 app.add_typer(runners.app, name="runner", rich_help_panel=SENDING)

@@ -59,11 +59,13 @@ class Roster:
                 found.append(number)
         return found
 
-    def refresh(self) -> None:
-        """Take in what others appended."""
-        for stream in self._ledger.refresh():
+    def refresh(self) -> set[str]:
+        """Take in what others appended: the streams that changed."""
+        changed = self._ledger.refresh()
+        for stream in changed:
             if stream.startswith(CAMPAIGN):
                 self._entries.setdefault(campaign_number(stream), {})
+        return changed
 
     def due(self, sender: Sender, now: datetime) -> tuple[dict[int, str], Counter[Rule]]:
         """The campaigns that this sender would mail from now, with their mailboxes; and why not the others."""

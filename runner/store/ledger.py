@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from heapq import merge
-from operator import itemgetter
 from threading import Lock, RLock
 from typing import Any, cast
 
@@ -40,6 +38,7 @@ from domain.snapshot import freeze, freeze_mailbox, shape, thaw, thaw_mailbox
 from projections.database import database_url, is_sqlite
 from runner.store.mapper import EventMapper, read_event
 from runner.store.postgres import PostgresLedgerFactory
+from runner.store.reading import LogReader
 from runner.store.recorder import Appending, Kept, LedgerRecorder, LogRow
 from runner.store.snapshots import SnapshotStore
 from runner.store.sqlite import SqliteLedgerFactory
@@ -220,16 +219,6 @@ class Ledger(Application[str]):
             for _, _, after, topic, state in batch:
                 yield read_event(stream, after, topic, state)
 
-    def placed(self, *streams: str) -> Iterator[tuple[int, Event]]:
-        """The events of some streams in the order of the ledger, with their positions."""
-        return merge(*(self._placed(stream) for stream in streams), key=itemgetter(0))
-
-    def _placed(self, stream: str) -> Iterator[tuple[int, Event]]:
-        after = 0
-        while batch := self._recorder.stream(stream, after, READ_BATCH):
-            for position, _, after, topic, state in batch:
-                yield position, read_event(stream, after, topic, state)
-
     def read(self, after: int, limit: int) -> list[tuple[int, Event]]:
         """The log after this position, in order, with positions."""
         rows = self._recorder.log(after, limit)
@@ -238,6 +227,11 @@ class Ledger(Application[str]):
     def stored(self, after: int, limit: int) -> list[LogRow]:
         """The log after this position, in order, as it is stored: position, stream, version, topic, state."""
         return self._recorder.log(after, limit)
+
+    @property
+    def histories(self) -> LogReader:
+        """Histories, event by event with their positions."""
+        return LogReader(self._recorder)
 
     def stored_at(self, position: int) -> StoredEvent | None:
         """The event at this position as it is stored; None when there is none."""

@@ -302,6 +302,12 @@ def test_a_campaign_that_was_made_here_and_fits_has_no_findings() -> None:
     assert world.found() == []
 
 
+def test_a_limit_that_is_reached_and_kept_is_no_finding() -> None:
+    world = observed("sent", "sent", limits=Limits(daily_limit=2))
+    world.add_sends((11, 0), (12, 1))
+    assert world.found() == []
+
+
 @pytest.mark.parametrize("owner", ["v1", "v2"])
 def test_our_own_lock_is_no_finding(owner: e.Sender) -> None:
     """Its runner ends it, or is gone: either is known without a plan."""

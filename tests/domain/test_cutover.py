@@ -94,6 +94,7 @@ class TestPlan:
         [
             lambda world: world.follow_statuses({0: "queued"}),
             lambda world: world.follow_statuses({0: "failed"}),
+            lambda world: (world.follow_statuses({0: "failed"}), world.follow_statuses({0: "sending"})),
             lambda world: world.follow_statuses({1: "planned"}),
             lambda world: world.add_sends((12, 0)),
             lambda world: world.skip(3, reason="erased"),
@@ -105,6 +106,7 @@ class TestPlan:
         ids=[
             "waits again",
             "failed",
+            "another attempt",
             "planned",
             "sent",
             "erased",
@@ -150,10 +152,18 @@ class TestPlan:
         with pytest.raises(CommandRefused, match="it is none of its plans"):
             world.fix("0" * PLAN_DIGITS)
 
-    def test_one_that_leaves_nobody_waiting_completes_a_campaign_of_ours(self) -> None:
+    @pytest.mark.parametrize(
+        ("rule", "repairs"),
+        [
+            (found.BLOCKED, ["EmailSkipped"]),
+            (found.NO_LEAD_ID_KNOWN, ["StatusFixed"]),
+            (found.QUEUE_SENT, ["StatusFixed", "EmailInDoubt"]),
+        ],
+    )
+    def test_one_that_leaves_nobody_waiting_completes_a_campaign_of_ours(self, rule: str, repairs: list[str]) -> None:
         world = taken_over("queued")
-        world.end(e.Observation(rule=found.BLOCKED, leads=(100,)))
-        assert kinds(world.fix()) == ["FixApplied", "EmailSkipped", "CampaignCompleted"]
+        world.end(e.Observation(rule=rule, leads=(100,)))
+        assert kinds(world.fix()) == ["FixApplied", *repairs, "CampaignCompleted"]
 
     def test_one_of_an_observed_campaign_completes_nothing(self) -> None:
         world = observed("sending")

@@ -137,6 +137,8 @@ class World:
         schedule: Schedule = ALWAYS,
         mailbox: str = MAILBOX,
         started_at: datetime = START,
+        priorities: Sequence[int] = (),
+        v1_status: e.V1Status = "queued",
     ) -> None:
         """A started campaign. A lead is the name in its address, which tells the server how to treat it; one with a
         number of its own begins with that name."""
@@ -160,10 +162,17 @@ class World:
             ),
             lambda _: [(kept.ADD_CONTENT, [row])],
         )
-        self._queue(number, leads, started_at)
+        self._queue(number, leads, started_at, priorities, v1_status)
         self.ledger.on_campaign(number, lambda c: commands.start(c, actor="anna", reason=None, now=started_at))
 
-    def _queue(self, number: int, leads: Sequence[str], now: datetime) -> None:
+    def _queue(
+        self,
+        number: int,
+        leads: Sequence[str],
+        now: datetime,
+        priorities: Sequence[int],
+        v1_status: e.V1Status,
+    ) -> None:
         rows: list[dict[str, Any]] = []
         for position, lead in enumerate(leads):
             salt, lead_id = os.urandom(SALT_BYTES), position + 1
@@ -185,7 +194,10 @@ class World:
                 }
             )
             self._people[message_id(salt, campaign_stream(number), lead_id, DOMAIN)] = (number, lead_id)
-        queued = [commands.NewLead(row["lead_id"], row["commitment"]) for row in rows]
+        queued = [
+            commands.NewLead(row["lead_id"], row["commitment"], priority, v1_status)
+            for row, priority in zip(rows, priorities or [999] * len(rows), strict=True)
+        ]
         self.ledger.on_campaign(
             number, lambda c: commands.queue(c, queued, now=now), lambda _: [(kept.ADD_CONTACT, rows)]
         )

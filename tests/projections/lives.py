@@ -20,6 +20,7 @@ from domain.errors import CommandRefused
 from domain.events import Observation
 from domain.leads import V1_STATUSES
 from domain.rules import Limits
+from domain.snapshot import freeze, thaw
 from tests.domain.given import GREYLISTED, PERMANENT, REFUSED, TEMPORARY, digest
 from tests.projections.given import two_campaigns
 
@@ -117,6 +118,9 @@ class Life:
         else:
             self.world.save(mailboxes.resume(box, actor="anna", reason=None, now=now))
 
+    def restarted(self, _position: int, _variant: int) -> None:
+        self.world.campaign = thaw(self.world.campaign.stream, freeze(self.world.campaign))
+
     # --- an old system, and the way from there ---
 
     def old_status(self, position: int, variant: int) -> None:
@@ -172,6 +176,7 @@ STEPS: dict[str, Callable[[Life, int, int], object]] = {
     "paused": lambda life, *_: life.world.pause(),
     "resumed": lambda life, *_: life.world.resume(),
     "cancelled": lambda life, *_: life.world.cancel(),
+    "restarted": Life.restarted,
     "fixed": lambda life, *_: life.world.fix(),
     "flagged": lambda life, *_: life.world.flag(),
     "migration refused": Life.migration_refused,
@@ -254,4 +259,8 @@ CROSSED_AND_BACK: list[Step] = [
     *[(0, "old status", 1, SENDING), (0, "import ends", 0, 4), (0, "fixed", 0, 0), (0, "taken over", 0, 0)],
     *[(0, "flagged", 0, 0), (0, "migration refused", 0, 0), (0, "migrated", 0, 0), (0, "lock", 2, 0)],
     *[(0, "rolled back", 0, 0), (0, "sent", 2, 0), (0, "resolved", 1, 1), (0, "migrated", 0, 0), (0, "old life", 0, 1)],
+]
+OLD_ATTEMPT_AFTER_DOUBT: list[Step] = [
+    *[(0, "old status", 0, SENDING), (0, "import ends", 0, 3), (0, "fixed", 0, 0), (0, "resolved", 0, 1)],
+    *[(0, "old status", 0, SENDING), (0, "old status", 0, SENT)],
 ]

@@ -24,6 +24,7 @@ from tests.projections.lives import (
     CROSSED_AND_BACK,
     LATE_TRUTH,
     MAILED_TWICE,
+    OLD_ATTEMPT_AFTER_DOUBT,
     OLD_ATTEMPTS,
     OLD_MAIL_AFTER_A_PERSONS_WORD,
     OLD_MAIL_WHILE_LOCKED,
@@ -73,6 +74,7 @@ def test_the_views_say_what_the_aggregates_say(engine: Engine, steps: list[Step]
 @example(steps=OLD_MAIL_WHILE_LOCKED, batch=2)
 @example(steps=OLD_ATTEMPTS, batch=1)
 @example(steps=OLD_ATTEMPTS, batch=100)
+@example(steps=OLD_ATTEMPT_AFTER_DOUBT, batch=1)
 @example(steps=CROSSED_AND_BACK, batch=3)
 def test_the_views_follow_an_old_system_and_the_way_from_there(engine: Engine, steps: list[Step], batch: int) -> None:
     assert_views_follow(engine, Life(observed=True).live(steps), batch)

@@ -1,0 +1,228 @@
+"""What a comparison finds: every mail in its three columns until it is known in all, then classed, counted, forgotten.
+So memory goes with the mails that are still open, not with the history.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+
+from domain.calendar import zone_of
+from domain.replay.accepting import Rulebook
+from domain.replay.classes import (
+    CRITICAL,
+    Column,
+    Difference,
+    DifferenceClass,
+    Mail,
+    Pattern,
+    agrees,
+    class_of,
+    pattern_of,
+)
+from domain.replay.noise import UNEXPLAINED, Noise
+
+EXAMPLES = 5
+"""So many differences of a class are named; all are counted."""
+
+COLUMNS = tuple(Column)
+R, A, B = range(3)
+
+Key = tuple[int, int]
+"""A lead's place in its campaign, and the attempt."""
+
+Reason = Callable[[int, int], str]
+"""Why a column (1 or 2) has not sent the lead at this place, at the end."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one column sent: by local date, by hour, and the gaps from mail to mail in whole seconds."""
+
+    mails: int = 0
+    days: Counter[date] = field(default_factory=Counter)
+    hours: Counter[datetime] = field(default_factory=Counter)
+    gaps: Counter[int] = field(default_factory=Counter)
+    first_at: datetime | None = None
+    last_at: datetime | None = None
+    ends_at: datetime | None = None
+
+    def add(self, at: datetime, day: date) -> None:
+        """One mail more."""
+        self.mails += 1
+        self.days[day] += 1
+        self.hours[at.replace(minute=0, second=0, microsecond=0)] += 1
+        if self.last_at is not None and self.last_at.date() == at.date():
+            self.gaps[round((at - self.last_at).total_seconds())] += 1
+        self.first_at = self.first_at or at
+        self.last_at = at
+
+
+@dataclass(slots=True)
+class Entry:
+    """One mail that is not known in all columns yet. `why`: by column, what held it back when another column sent."""
+
+    lead_id: int
+    own: int
+    is_root: bool
+    mails: list[Mail | None] = field(default_factory=lambda: [None, None, None])
+    why: list[str] = field(default_factory=lambda: ["", "", ""])
+    fate: str = ""
+
+
+@dataclass(slots=True)
+class ClassCount:
+    """Differences of one class."""
+
+    root: int = 0
+    consequence: int = 0
+    accepted: int = 0
+    examples: list[Difference] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """One broken rule in a column."""
+
+    lead_id: int
+    at: datetime
+    words: str
+
+
+class Findings:
+    """The findings of one campaign."""
+
+    def __init__(self, tolerance: timedelta, rules: Rulebook, measured: frozenset[int], cascades: bool) -> None:
+        self.tallies = (Tally(), Tally(), Tally())
+        self.patterns: Counter[Pattern] = Counter()
+        self.classes: dict[DifferenceClass, ClassCount] = {}
+        self.breaches: dict[tuple[Column, DifferenceClass], int] = {}
+        self.broken: dict[tuple[Column, DifferenceClass], list[Breach]] = {}
+        self.shifts: Counter[int] = Counter()
+        self.faithful: Counter[int] = Counter()
+        self.held_against: Counter[int] = Counter()
+        self.causes: Counter[str] = Counter()
+        self.judged = 0
+        self.equal = 0
+        self.assumed_outcomes: Counter[int] = Counter()
+        self.noise = Noise()
+        self.zone = "UTC"
+        self.open: dict[Key, Entry] = {}
+        self._tolerance = tolerance
+        self._rules = rules
+        self._measured = measured
+        self._cascades = cascades
+        self._roots = 0
+        self._split = 0  # mails that one of A and B has sent and the other has not
+        self._differed: set[int] = set()
+        self._digest = hashlib.sha256()
+
+    @property
+    def digest(self) -> str:
+        """Of everything that was decided, in order."""
+        return self._digest.hexdigest()
+
+    def go_by(self, rules: Rulebook) -> None:
+        """These rules accept differences."""
+        self._rules = rules
+
+    def mailed(self, column: int, key: Key, lead_id: int, mail: Mail, own: int) -> Entry | None:
+        """A column sends this mail; None when it had already. Only the first time counts. `own`: the column of the
+        sender that ticked."""
+        entry = self.open.get(key)
+        if entry is None:
+            is_root = not (self._split if self._cascades else key[0] in self._differed)
+            entry = self.open[key] = Entry(lead_id, own, is_root)
+        elif entry.mails[column] is not None:
+            return None
+        if column == R:
+            entry.own = own
+        else:
+            self._split += 1 if entry.mails[A + B - column] is None else -1
+        entry.mails[column] = mail
+        self.tallies[column].add(mail.at, mail.at.astimezone(zone_of(self.zone)).date())
+        if None not in entry.mails:
+            self._close(key, self.open.pop(key), None)
+        return entry
+
+    def breach(self, column: int, kind: DifferenceClass, breach: Breach) -> None:
+        """A column broke a rule."""
+        at = (COLUMNS[column], kind)
+        self.breaches[at] = self.breaches.get(at, 0) + 1
+        found = self.broken.setdefault(at, [])
+        if len(found) < EXAMPLES:
+            found.append(breach)
+        self._digest.update(f"{at} {breach.lead_id} {breach.at.isoformat()} {breach.words}\n".encode())
+
+    def settled(self, position: int) -> None:
+        """Nothing more will come of this lead."""
+        self._differed.discard(position)
+
+    def finish(self, end: datetime, reason: Reason) -> None:
+        """The history ends here; what is open stays so."""
+        for key in sorted(self.open):
+            entry = self.open[key]
+            for column in (A, B):
+                if entry.mails[column] is None:
+                    entry.why[column] = reason(column, key[0]) or entry.why[column]
+            self._close(key, entry, end)
+        self.open.clear()
+
+    def _close(self, key: Key, entry: Entry, end: datetime | None) -> None:
+        recorded, a, b = entry.mails
+        own, other = entry.mails[entry.own], entry.mails[A + B - entry.own]
+        kind = class_of(a, b, self._tolerance)
+        if end is not None and self._too_near(entry, end):
+            kind = DifferenceClass.UNKNOWN
+        elif entry.fate and recorded is None:
+            kind = None
+        pattern = pattern_of(recorded, own, other, kind is None, self._tolerance)
+        self._digest.update(f"{key} {recorded} {a} {b} {kind} {entry.why}\n".encode())
+        if recorded is None:
+            self.assumed_outcomes.update(column for column in (A, B) if entry.mails[column])
+        if kind is not DifferenceClass.UNKNOWN:
+            if entry.own in self._measured:
+                self.patterns[pattern] += 1
+                self._hold_against_record(entry, recorded, own)
+            self.judged += 1
+            self.equal += kind is None
+        if a and b:
+            self.shifts[round((b.at - a.at).total_seconds())] += 1
+        if kind is not None:
+            late = A if a is None or (b is not None and b.at < a.at) else B
+            times = [mail.at if mail else None for mail in entry.mails]
+            why = entry.why[late]
+            is_root = entry.is_root or not self._roots  # small shifts add up: where they first matter is a root
+            self._roots += is_root
+            self._count(Difference(kind, entry.lead_id, key[1], times[R], times[A], times[B], why, is_root, pattern))
+            self._differed.add(key[0])
+
+    def _too_near(self, entry: Entry, end: datetime) -> bool:
+        """Does the history end before it could be seen that one column is merely later?"""
+        _, a, b = entry.mails
+        return (a is None) is not (b is None) and end - (a or b).at <= self._tolerance  # type: ignore[union-attr]
+
+    def _hold_against_record(self, entry: Entry, recorded: Mail | None, own: Mail | None) -> None:
+        self.held_against[entry.own] += 1
+        if agrees(recorded, own):
+            self.faithful[entry.own] += 1
+        else:
+            self.causes[entry.fate or self.noise.between(recorded, own, self.zone) or UNEXPLAINED] += 1
+
+    def _count(self, difference: Difference) -> None:
+        count = self.classes.setdefault(difference.kind, ClassCount())
+        if difference.kind is not DifferenceClass.UNKNOWN and self._rules.accepts(difference):
+            count.accepted += 1
+        elif difference.is_root or difference.kind in CRITICAL:
+            count.root += 1
+        else:
+            count.consequence += 1
+        if len(count.examples) < EXAMPLES:
+            count.examples.append(difference)
+
+    def crash(self, column: int, error: str, at: datetime) -> None:
+        """The policy of this column raised."""
+        self.breach(column, DifferenceClass.CRASH, Breach(0, at, error))

@@ -1,0 +1,356 @@
+"""The locked mode: at each tick, and again after each outcome inside it, both sides are asked on the state that really
+was. Differences do not cascade: each stands alone, for a side that would not send is followed on that lead alone.
+
+A side is asked anew only when the campaign changed, when what it said is over, or when its mailbox's rules changed:
+so a tick at which nothing can be due costs nothing.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+from datetime import datetime
+from itertools import count
+
+from domain import events as e
+from domain.campaign import Campaign
+from domain.mailbox import Mailbox
+from domain.policies import Send, sends_at_once
+from domain.replay.classes import Mail
+from domain.replay.findings import A, B, Entry, Findings
+from domain.replay.following import Before, before
+from domain.replay.minds import Mind
+from domain.replay.past import MAILBOX, Case, Past, Setup, Witness, decision
+from domain.replay.sides import Answer, Crash
+from domain.replay.situations import Situation
+from domain.replay.ticks import Step, Tick, TickKind, happened
+from domain.rules import Rule, Wait
+
+OUTCOMES = (e.EmailSent, e.EmailFailed, e.EmailInDoubt)
+AT_REST = (Rule.EMPTY, Rule.STUCK)
+ONE_A_TICK = "the tick sends one mail only"
+
+
+class Locked:
+    """A pass over the history of some campaigns, which may share mailboxes."""
+
+    def __init__(
+        self,
+        streams: Iterable[str],
+        setup: Setup,
+        witness: Witness | None = None,
+        given: tuple[Collection[Campaign], Collection[Mailbox]] = ((), ()),
+    ) -> None:
+        self.past = Past()
+        self._setup = setup
+        campaigns = {campaign.stream: campaign for campaign in given[0]}
+        self.cases = {s: _LockedCase(s, setup, self.past, campaigns.get(s), witness) for s in streams}
+        self.past.know(given[1])
+        self._changed: dict[str, None] = dict.fromkeys(campaigns)
+        self._due: dict[e.Sender, list[tuple[datetime, int, str]]] = {"v1": [], "v2": []}
+        self._numbers = count()
+
+    def run(self, steps: Iterable[Step]) -> dict[str, Findings]:
+        """All of it."""
+        for step in steps:
+            if not self.take(step):
+                break
+        return self.finish()
+
+    def take(self, step: Step) -> bool:
+        """One step; False when the part that is compared is over."""
+        if isinstance(step, Tick):
+            if self._is_over(step.at):
+                return False
+            self._tick(step)
+            return True
+        position, event = step
+        if self._is_over(happened(event)) and isinstance(event, e.EmailLocked | e.EmailSent | e.TickFinished):
+            return False
+        self.past.advance(position, happened(event))
+        stream, case = event.originator_id, self.cases.get(event.originator_id)
+        if stream.startswith(MAILBOX):
+            self.past.take(event)
+            self._of_mailbox(stream, position, event)
+        elif isinstance(event, e.TickFinished):
+            self.past.ticks.finished(event)
+            for each in self.cases.values() if len(self.cases) == 1 else ():
+                each.findings.noise.take(position, event)
+        elif case is not None:
+            self._of_campaign(case, position, event)
+        return True
+
+    def finish(self) -> dict[str, Findings]:
+        """The history ends: what is open is closed."""
+        for case in self.cases.values():
+            case.finish()
+        return {stream: case.findings for stream, case in self.cases.items()}
+
+    def _is_over(self, at: datetime) -> bool:
+        return self._setup.end is not None and at >= self._setup.end
+
+    def _is_judged(self, at: datetime) -> bool:
+        return self._setup.start is None or at >= self._setup.start
+
+    def _of_mailbox(self, stream: str, position: int, event: e.Event) -> None:
+        if isinstance(event, e.MailboxSlotTaken):
+            return
+        name = stream.removeprefix(MAILBOX)
+        for case in self.cases.values():
+            if case.campaign.exists and case.campaign.mailbox == name:
+                case.findings.noise.take(position, event)
+                case.situations.event(event)
+                self._changed[case.stream] = None
+
+    def _of_campaign(self, case: _LockedCase, position: int, event: e.Event) -> None:
+        sender = decision(case.campaign, event)
+        ticks, at = self.past.ticks, happened(event)
+        of = case.campaign.owner if case.campaign.exists else "v1"
+        for tick in ticks.missing(sender, at) if sender is not None else ticks.assumed_until(of, at):
+            self._tick(tick)
+        case.take(position, event, sender)
+        self._changed[case.stream] = None
+
+    def _tick(self, tick: Tick) -> None:
+        self.past.ticks.take(tick)
+        self.past.advance(self.past.place, tick.at)
+        if not self._is_judged(tick.at):
+            return
+        due = self._due[tick.sender]
+        streams = self._changed
+        while due and due[0][0] <= tick.at:
+            streams[heapq.heappop(due)[2]] = None
+        if not streams:
+            return
+        self._changed = {}
+        for stream in streams:
+            case = self.cases[stream]
+            if not case.campaign.exists or (case.campaign.owner != tick.sender and tick.kind is not TickKind.ASSUMED):
+                self._changed[stream] = None
+                continue
+            case.tick(tick)
+            if (again := case.again_at) is not None:
+                heapq.heappush(self._due[case.campaign.owner], (again, next(self._numbers), stream))
+
+
+class _LockedCase(Case):
+    def __init__(
+        self, stream: str, setup: Setup, past: Past, campaign: Campaign | None, witness: Witness | None
+    ) -> None:
+        super().__init__(stream, setup, past, campaign)
+        self._witness = witness
+        self._new: list[tuple[Entry, int, int]] = []
+        self._minds = {A: Mind(setup.a, self.campaign), B: Mind(setup.b, self.campaign)}
+
+    @property
+    def again_at(self) -> datetime | None:
+        """When a side is to be asked again, if nothing happens until then."""
+        times = [at for mind in self._minds.values() for at in (mind.again, mind.following.again_at) if at is not None]
+        return min(times, default=None)
+
+    def take(self, position: int, event: e.Event, sender: e.Sender | None) -> None:
+        """An event of this campaign. `sender`: whose decision it is, if it is one."""
+        judged = self.is_judged(happened(event))
+        lead = self._before(event) if sender is not None and judged else None
+        if lead is not None:
+            for mind in self._minds.values():
+                mind.hold_whom_it_waits_for(self.campaign, lead.position, happened(event))
+        self.record(position, event)
+        of = self._sender_of(event)
+        instead = {column: self._instead(column, lead) for column in self._minds} if lead is not None else {}
+        self.fold(event)
+        for mind in self._minds.values():
+            if sender is not None:
+                mind.go_on()
+            mind.fold(self.campaign, event)
+        if lead is not None:
+            self._follow(lead, happened(event), instead)
+        if isinstance(event, e.EmailSkipped) or (isinstance(event, e.EmailSent) and sender is None):
+            self._note_fate(event)
+        at_once = isinstance(event, e.EmailLocked) and sends_at_once(self.campaign, event.sender)
+        if judged and of is not None and (at_once or isinstance(event, OUTCOMES)) and self.past.ticks.is_open(of):
+            self._ask_both(event.recorded_at, of, inside=True)
+
+    def tick(self, tick: Tick) -> None:
+        """A tick of the sender that owns the campaign."""
+        self.situations.tick(self.campaign.schedule, tick.at)
+        if tick.kind is TickKind.MISSED:
+            self.situations.seen.add(Situation.OUTAGE)
+        self._ask_both(tick.at, tick.sender, inside=False)
+
+    def finish(self) -> None:
+        """What is open is closed, each with the reason of the side that has not sent it."""
+        waits = {column: dict(self._left(mind)) for column, mind in self._minds.items()}
+
+        def reason(column: int, position: int) -> str:
+            return waits[column].get(position) or self._says(column)
+
+        if self.past.at is not None:
+            self.findings.finish(self.past.at, reason)
+
+    def _ask_both(self, now: datetime, sender: e.Sender, *, inside: bool) -> None:
+        mailbox = self.past.mailbox(self.campaign.mailbox)
+        rules_seen = (self.rules_seen, self.past.changes[self.campaign.mailbox])
+        own = self._minds[self.setup.column(sender)].answer
+        at_rest = isinstance(own, Wait) and own.rule in AT_REST
+        self._new.clear()
+        for column, mind in self._minds.items():
+            if at_rest and not inside:
+                mind.go_on()
+            version = (self.campaign.version, rules_seen[1])
+            if mind.sent is None and not (inside and mind.side.one_a_tick) and not mind.holds(version, now):
+                mind.version = version
+                self._ask(column, mind, mailbox, now, sender)
+            if mind.following.any:
+                for lead, answer in mind.following.due(self.campaign, mailbox, now, rules_seen):
+                    self._followed(column, mind, lead, answer, mailbox, now, sender)
+
+        for entry, other, position in self._new:  # both have been asked
+            if entry.mails[other] is None:
+                entry.why[other] = entry.why[other] or self._says(other, position)
+
+    def _ask(self, column: int, mind: Mind, mailbox: Mailbox, now: datetime, sender: e.Sender) -> None:
+        turn = mind.following.turn(mind.seen, now)
+        if turn is not None:
+            turn.pace_from(self.campaign.last_mail_at)
+            answer = turn.ask(mind.side, self.campaign, mailbox, now)
+            if isinstance(answer, Send):
+                answer = replace(answer, position=turn.lead.position)
+        else:
+            answer = mind.side.decide(mind.seen, mailbox, now)
+        mind.answer = answer
+        if not isinstance(answer, Send):
+            self._tell(now, column, answer)
+        if isinstance(answer, Wait):
+            mind.again = answer.until
+            self.situations.waits(answer)
+        elif isinstance(answer, Crash):
+            mind.again = now
+            self.findings.crash(column, answer.error, now)
+        elif turn is not None:
+            mind.following.took_turn()
+            mind.sent, mind.again = turn.lead.position, None
+            self._followed(column, mind, turn.lead, answer, mailbox, now, sender)
+        else:
+            mind.sent, mind.again = answer.position, None
+            self._sends(column, mind, answer, mailbox, now, sender)
+
+    def _sends(self, column: int, mind: Mind, send: Send, mailbox: Mailbox, now: datetime, sender: e.Sender) -> None:
+        if not self.judge_state(column, send.position, send.lead_id, now):
+            return
+        key = (send.position, self.campaign.next_attempt(send.position))
+        mail = self._mail(send.position, now, sender)
+        entry = self.findings.mailed(column, key, send.lead_id, mail, self.setup.column(sender))
+        if entry is None:
+            return
+        self._tell(now, column, send, key[1])
+        self._new.append((entry, A + B - column, send.position))
+        what_if = mind.side.what_if
+        judged = self.standing.judge(
+            now, schedule=what_if.schedule(self.standing.schedule), limits=what_if.limits(self.standing.limits)
+        )
+        self.judge_rules(column, send.lead_id, now, judged, mailbox)
+
+    def _followed(
+        self,
+        column: int,
+        mind: Mind,
+        lead: Before,
+        answer: Answer,
+        mailbox: Mailbox,
+        now: datetime,
+        sender: e.Sender,
+    ) -> None:
+        if isinstance(answer, Crash):
+            self.findings.crash(column, answer.error, now)
+            return
+        mind.seen.waits_again(lead.position)
+        mail = self._mail(lead.position, now, sender)
+        key = (lead.position, lead.attempt)
+        if self.findings.mailed(column, key, lead.lead_id, mail, self.setup.column(sender)) is None:
+            return
+        self._tell(now, column, Send(lead.position, lead.lead_id, now), lead.attempt)
+        what_if = mind.side.what_if
+        judged = self.standing.judge(
+            now,
+            alone=(lead.counted_at, lead.last_mail_at),
+            schedule=what_if.schedule(self.standing.schedule),
+            limits=what_if.limits(self.standing.limits),
+        )
+        if not judged.is_open or not judged.in_limit or not judged.in_pace:
+            self.judge_rules(column, lead.lead_id, now, judged, Mailbox(mailbox.stream))
+
+    def _tell(self, now: datetime, column: int, answer: Answer, attempt: int = 0) -> None:
+        if self._witness is not None:
+            self._witness(self.campaign, now, column, answer, attempt)
+
+    def _mail(self, position: int, now: datetime, sender: e.Sender) -> Mail:
+        campaign, past = self.campaign, self.past
+        tick = past.ticks.latest.get(sender)
+        return Mail(
+            now,
+            past.ticks.numbers[sender],
+            past.place,
+            campaign.content_version,
+            campaign.revision(position),
+            campaign.mailbox,
+            tick is None or tick.kind is TickKind.ASSUMED,
+            tick.between if tick else None,
+        )
+
+    def _before(self, event: e.Event) -> Before:
+        assert isinstance(event, e.EmailLocked | e.EmailFailed | e.EmailSent)  # noqa: S101 - for the type checker
+        counted_at = None if isinstance(event, e.EmailFailed) else happened(event)
+        return before(self.campaign, event.position, event.attempt, counted_at)
+
+    def _instead(self, column: int, lead: Before) -> tuple[bool, str]:
+        """Before the mail is folded: has this side sent nobody instead, and why not this lead?"""
+        return self._minds[column].sent is None, self._says(column, lead.position)
+
+    def _follow(self, lead: Before, now: datetime, instead: dict[int, tuple[bool, str]]) -> None:
+        """Each side that has not sent this mail is followed on it."""
+        entry = self.findings.open.get((lead.position, lead.attempt))
+        if entry is None:
+            return
+        for column, mind in self._minds.items():
+            if entry.mails[column] is None:
+                sent_nobody, why = instead[column]
+                entry.why[column] = entry.why[column] or why
+                mind.seen.pass_over(lead.position)  # where it waits again: its next attempt comes after this one
+                mind.following.add(mind.seen, lead, now, at_once=sent_nobody)
+
+    def _note_fate(self, event: e.EmailSkipped | e.EmailSent) -> None:
+        if isinstance(event, e.EmailSent):
+            self.findings.settled(event.position)
+            return
+        key = (event.position, self.campaign.next_attempt(event.position))
+        if (entry := self.findings.open.get(key)) is not None:
+            entry.fate = f"skipped: {event.reason}"
+
+    def _sender_of(self, event: e.Event) -> e.Sender | None:
+        """Whose tick this belongs to."""
+        if isinstance(event, e.EmailLocked | e.EmailFailed):
+            return event.sender
+        if isinstance(event, e.EmailSent | e.EmailInDoubt):
+            attempt = self.campaign.open.get(event.token)
+            return attempt.sender if attempt else self.campaign.owner
+        return None
+
+    def _says(self, column: int, position: int | None = None) -> str:
+        """What holds this side back from this lead, in words."""
+        mind = self._minds[column]
+        answer = mind.answer
+        if isinstance(answer, Wait):
+            return str(answer.rule)
+        if isinstance(answer, Crash):
+            return f"the policy raised {answer.error}"
+        if answer is None:
+            return "it was not asked yet"
+        if position is None or answer.position == position or mind.version[0] < self.campaign.version:
+            return ONE_A_TICK if mind.side.one_a_tick else "its turn had not come"
+        return f"lead {answer.lead_id} goes first"
+
+    @staticmethod
+    def _left(mind: Mind) -> Iterable[tuple[int, str]]:
+        return ((lead.position, why) for lead, why in mind.following.waits())

@@ -1,0 +1,72 @@
+"""What one side of the locked mode has in mind: what it said last, whom it sent, and whom it has yet to send."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from domain import events as e
+from domain.campaign import Campaign, Status
+from domain.leads import LeadState
+from domain.policies import next_in_line
+from domain.replay.following import Following, before
+from domain.replay.seen import Seen
+from domain.replay.sides import Answer, Side
+from domain.rules import Rule, Wait
+
+
+class Mind:
+    """What a side said last, and until when that holds. `sent`: whom it sent since the recorded sender's last mail: it
+    goes on when that one does."""
+
+    __slots__ = ("again", "answer", "following", "seen", "sent", "side", "version")
+
+    def __init__(self, side: Side, campaign: Campaign) -> None:
+        self.side = side
+        self.seen = Seen(campaign, side.sender)
+        self.answer: Answer | None = None
+        self.version = (-1, -1)
+        self.again: datetime | None = None
+        self.sent: int | None = None
+        self.following = Following(side)
+
+    def holds(self, version: tuple[int, int], now: datetime) -> bool:
+        """Would it say the same again?"""
+        return self.version == version and (self.again is None or now < self.again)
+
+    def hold_whom_it_waits_for(self, campaign: Campaign, mailed: int, now: datetime) -> None:
+        """Before another lead's mail is folded: where this side waits for the pace of its next, that one is followed,
+        for the recorded mails would put it off for ever."""
+        answer = self.answer
+        if self.sent is not None or not isinstance(answer, Wait) or answer.rule is not Rule.DELAY:
+            return
+        if answer.until is None or self.version[0] != campaign.version:
+            return
+        if self.following.turn(self.seen, now) is not None:
+            self.following.hold_turn(answer.until)
+        elif (position := next_in_line(self.seen, self.side.sender, now)) is not None and position != mailed:
+            lead = before(campaign, position, campaign.next_attempt(position), None)
+            self.following.hold(self.seen, lead, answer.until)
+            self.seen.pass_over(position)
+
+    def go_on(self) -> None:
+        """The recorded sender has sent one more, or will send no more."""
+        if self.sent is not None and self.seen.roll.state(self.sent) is LeadState.QUEUED:
+            self.seen.pass_over(self.sent)
+        self.sent = None
+
+    def fold(self, campaign: Campaign, event: e.Event) -> None:
+        """What the event, which is folded, means for its line."""
+        if isinstance(event, e.EmailQueued):
+            self.seen.queued(event.position, event.priority)
+        elif isinstance(event, e.EmailFailed):
+            self.seen.failed(event)
+        elif isinstance(event, e.EmailRequeued | e.InDoubtResolved):
+            self.seen.waits_again(event.position, event.recorded_at)
+        elif isinstance(event, e.EmailLocked | e.EmailSent | e.EmailSkipped):
+            self.seen.gone(event.position)
+            if isinstance(event, e.EmailSkipped):
+                self.following.drop(event.position)
+            if self.sent == event.position:
+                self.sent = None
+        elif campaign.status is Status.CANCELLED:
+            self.sent = None

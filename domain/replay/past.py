@@ -1,0 +1,296 @@
+"""What really was, as far as the log has been read: ticks, mailboxes, and each campaign's state, rules and mails."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from domain import events as e
+from domain import mailbox as mailboxes
+from domain.calendar import Schedule
+from domain.campaign import Campaign, evolve
+from domain.checks import Judged, Standing
+from domain.counting import EPOCH, MailCount, Tally
+from domain.leads import LeadState
+from domain.mailbox import Mailbox
+from domain.replay.accepting import Acceptance, Rulebook
+from domain.replay.classes import DifferenceClass, Mail
+from domain.replay.findings import A, B, Breach, Findings, Key, R
+from domain.replay.sides import CADENCE, Answer, Side
+from domain.replay.situations import Situation, Situations
+from domain.replay.ticks import Grid, Tick, TickKind, happened
+
+TOLERANCE = timedelta(minutes=5)
+"""A mail later or earlier by no more than this is the same mail at the same time."""
+
+COVERED = timedelta(minutes=10)
+"""A mail so long after its sender's last recorded tick was sent by none that is known: ticks are assumed there."""
+
+MAILBOX = "mailbox-"
+
+V1, V2 = Side("v1"), Side("v2")
+
+Witness = Callable[[Campaign, datetime, int, Answer, int], None]
+"""Told each answer that says something new: the campaign as it was, the time, the column, the answer, and of a mail
+its attempt, else 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What is compared, and how. `start` and `end`: the part of the history that is judged. `on`: the day on which
+    rules are in force."""
+
+    a: Side = V1
+    b: Side = V2
+    is_free: bool = False
+    tolerance: timedelta = TOLERANCE
+    start: datetime | None = None
+    end: datetime | None = None
+    rules: tuple[Acceptance, ...] = ()
+    on: date = date.min
+
+    @property
+    def sides(self) -> tuple[Side, Side]:
+        """Both."""
+        return self.a, self.b
+
+    @property
+    def measured(self) -> frozenset[int]:
+        """The columns that can be held against the record: under its settings, and with its ticks."""
+        return frozenset(column for column, side in ((A, self.a), (B, self.b)) if side.is_as_recorded)
+
+    def column(self, sender: e.Sender) -> int:
+        """In which column this sender is replayed."""
+        return B if self.b.sender == sender and self.a.sender != sender else A
+
+
+class Ticks:
+    """The ticks so far, numbered by sender, and those that are under way."""
+
+    def __init__(self) -> None:
+        self.numbers: Counter[e.Sender] = Counter()
+        self.latest: dict[e.Sender, Tick] = {}
+        self.grids: dict[e.Sender, Grid] = {}
+        self.assumed_from: datetime | None = None
+        self._under_way: dict[tuple[str, e.Sender], int] = {}
+
+    def take(self, tick: Tick) -> None:
+        """One more."""
+        self.numbers[tick.sender] += 1
+        self.latest[tick.sender] = tick
+        if tick.kind is TickKind.WORK:
+            self._under_way[tick.runner, tick.sender] = self.numbers[tick.sender]
+
+    def finished(self, event: e.TickFinished) -> None:
+        """It is through."""
+        self._under_way.pop((event.runner, event.sender), None)
+
+    def is_open(self, sender: e.Sender, number: int | None = None) -> bool:
+        """Is this tick, or the newest, under way? An assumed one is, until the next."""
+        latest = self.latest.get(sender)
+        number = self.numbers[sender] if number is None else number
+        if latest is not None and latest.kind is TickKind.ASSUMED and number == self.numbers[sender]:
+            return True
+        return any(sender == of and number == one for (_, of), one in self._under_way.items())
+
+    def missing(self, sender: e.Sender, at: datetime) -> list[Tick]:
+        """The ticks to assume before a mail of which no recorded tick tells: from then on, before everything that
+        happens, until one is recorded again."""
+        latest = self.latest.get(sender)
+        if latest is None or latest.kind is not TickKind.ASSUMED:
+            under_way = latest is not None and latest.kind is TickKind.WORK and self.is_open(sender)
+            if under_way or (latest is not None and abs(at - latest.at) <= COVERED):
+                return []
+            grid = self.grids.setdefault(sender, Grid(sender, CADENCE[sender]))
+            if latest is not None:
+                grid.skip_to(latest.at)
+            self.assumed_from = min(self.assumed_from, at) if self.assumed_from else at
+        return list(self.grids[sender].up_to(at))
+
+    def assumed_until(self, sender: e.Sender, at: datetime) -> list[Tick]:
+        """The assumed ticks before something that happens, while ticks are assumed."""
+        latest = self.latest.get(sender)
+        assumed = latest is not None and latest.kind is TickKind.ASSUMED
+        return list(self.grids[sender].up_to(at)) if assumed else []
+
+
+class Past:
+    """What all campaigns of a pass share."""
+
+    def __init__(self) -> None:
+        self.place = 0
+        self.at: datetime | None = None
+        self.began: datetime | None = None
+        self.ticks = Ticks()
+        self.mailboxes: dict[str, Mailbox] = {}
+        self.changes: Counter[str] = Counter()
+
+    def mailbox(self, name: str) -> Mailbox:
+        """This mailbox, as it is now."""
+        found = self.mailboxes.get(name)
+        if found is None:
+            found = self.mailboxes[name] = Mailbox(f"{MAILBOX}{name}")
+            found.mails = Tally(MailCount())
+        return found
+
+    def know(self, given: Collection[Mailbox]) -> None:
+        """Mailboxes whose past is not in this history."""
+        for mailbox in given:
+            mailbox.mails = Tally(mailbox.mails)
+            self.mailboxes[mailbox.stream.removeprefix(MAILBOX)] = mailbox
+
+    def take(self, event: e.Event) -> None:
+        """An event of a mailbox."""
+        name = event.originator_id.removeprefix(MAILBOX)
+        mailboxes.evolve(self.mailbox(name), event)
+        if not isinstance(event, e.MailboxSlotTaken):
+            self.changes[name] += 1
+
+    def advance(self, position: int, at: datetime) -> None:
+        """So far the log has been read."""
+        self.place = position
+        self.began = self.began or at
+        self.at = max(self.at, at) if self.at else at
+
+
+class Case:
+    """One campaign, as it really was: its state, and the recorded column."""
+
+    def __init__(self, stream: str, setup: Setup, past: Past, campaign: Campaign | None = None) -> None:
+        self.stream = stream
+        self.setup = setup
+        self.past = past
+        self.campaign = campaign or Campaign(stream)
+        self.campaign.mails = Tally(self.campaign.mails)
+        self.standing = Standing.of(self.campaign)
+        self.findings = Findings(setup.tolerance, Rulebook(setup.rules, setup.on), setup.measured, setup.is_free)
+        if self.campaign.exists:
+            self.findings.zone = self.campaign.schedule.zone
+        self.situations = Situations()
+        self.schedules: list[tuple[datetime, Schedule | None]] = []
+        if self.campaign.exists:
+            self.schedules.append((EPOCH, self.campaign.schedule))
+        self.rules_seen = 0
+
+    def go_by(self, rules: tuple[Acceptance, ...]) -> None:
+        """These rules accept differences of this campaign."""
+        self.findings.go_by(Rulebook(rules, self.setup.on))
+
+    def is_judged(self, at: datetime) -> bool:
+        """Does this instant lie in the part that is compared?"""
+        return self.setup.start is None or at >= self.setup.start
+
+    def record(self, position: int, event: e.Event) -> None:
+        """Judge what the event says was sent; the state is as it was before it."""
+        self.findings.noise.take(position, event)
+        self.situations.event(event)
+        if (decided := decision(self.campaign, event)) is not None:
+            self._decided(event, decided)
+        elif isinstance(event, e.DuplicateDetected):
+            words = "a second acceptance came to light"
+            self.findings.breach(R, DifferenceClass.DUPLICATE, Breach(event.lead_id, event.recorded_at, words))
+        self.standing.take(event)
+        if type(event) in CHANGES_RULES:
+            self.rules_seen += 1
+
+    def fold(self, event: e.Event) -> None:
+        """Apply it."""
+        owner = getattr(self.campaign, "owner", None)
+        evolve(self.campaign, event)
+        if owner not in (None, self.campaign.owner):
+            self.situations.seen.add(Situation.OWNER)
+        if type(event) in CHANGES_RULES:
+            self.findings.zone = self.campaign.schedule.zone
+        if isinstance(event, e.CampaignCreated | e.ScheduleChanged):
+            self.schedules.append((happened(event), self.campaign.schedule))
+
+    def _decided(self, event: e.Event, sender: e.Sender) -> None:
+        assert isinstance(event, LEAD_DECISIONS)  # noqa: S101 - for the type checker
+        at, own = happened(event), self.setup.column(sender)
+        if self.is_judged(at):
+            key = (event.position, event.attempt)
+            self._judge_recorded(event, at)
+            self.findings.mailed(R, key, event.lead_id, self._recorded_mail(event, key, sender, own), own)
+        if not isinstance(event, e.EmailFailed):
+            self.standing.count(at)
+
+    def _recorded_mail(self, event: e.Event, key: Key, sender: e.Sender, own: int) -> Mail:
+        ticks, entry = self.past.ticks, self.findings.open.get(key)
+        number = ticks.numbers[sender]
+        mine = entry.mails[own] if entry else None
+        if mine is not None and ticks.is_open(sender, mine.tick):
+            number = mine.tick
+        campaign = self.campaign
+        content = getattr(event, "content_version", campaign.content_version)
+        revision = getattr(event, "revision", campaign.revision(key[0]))
+        mailbox = getattr(event, "mailbox", campaign.mailbox)
+        latest = ticks.latest.get(sender)
+        assumed = latest is None or latest.kind is TickKind.ASSUMED
+        return Mail(happened(event), number, self.past.place, content, revision, mailbox, assumed)
+
+    def _judge_recorded(self, event: e.EmailLocked | e.EmailFailed | e.EmailSent, at: datetime) -> None:
+        if isinstance(event, e.EmailFailed):
+            return
+        self.judge_state(R, event.position, event.lead_id, at)
+        mailbox = self.past.mailbox(self.campaign.mailbox)
+        self.judge_rules(R, event.lead_id, at, self.standing.judge(at), mailbox)
+
+    def judge_state(self, column: int, position: int, lead_id: int, at: datetime) -> bool:
+        """Does this lead wait? If not, it is a duplicate or forbidden."""
+        return self.judge_state_of(column, self.campaign.roll.state(position), lead_id, at)
+
+    def judge_state_of(self, column: int, state: LeadState, lead_id: int, at: datetime) -> bool:
+        """The same of a lead in this state."""
+        if state is LeadState.QUEUED:
+            return True
+        forbidden = state in (LeadState.SKIPPED, LeadState.FAILED)
+        kind = DifferenceClass.FORBIDDEN if forbidden else DifferenceClass.DUPLICATE
+        self.findings.breach(column, kind, Breach(lead_id, at, f"it is {state.label}"))
+        return False
+
+    def judge_rules(self, column: int, lead_id: int, at: datetime, judged: Judged, mailbox: Mailbox) -> None:
+        """Window, campaign's limit, delay and mailbox's limit of one mail that is not counted yet."""
+        findings = self.findings
+        if not judged.is_open:
+            findings.breach(column, DifferenceClass.WINDOW, Breach(lead_id, at, "outside the calendar"))
+        if not judged.in_limit:
+            words = f"number {judged.nth} on {judged.day}"
+            findings.breach(column, DifferenceClass.LIMIT, Breach(lead_id, at, words))
+        if not judged.in_pace:
+            findings.breach(column, DifferenceClass.LIMIT, Breach(lead_id, at, f"{judged.gap} after the last"))
+        if mailbox.exists and mailbox.mails.on_date_of(at, mailbox.zone) >= mailbox.daily_limit:
+            words = f"over the mailbox's {mailbox.daily_limit} a day"
+            findings.breach(column, DifferenceClass.LIMIT, Breach(lead_id, at, words))
+
+
+def decision(campaign: Campaign, event: e.Event) -> e.Sender | None:
+    """The sender that this event says decided to mail a lead; None for any other event. An acceptance without a lock
+    is an imported one."""
+    match event:
+        case e.EmailLocked():
+            return event.sender
+        case e.EmailFailed() if event.token is None:
+            return event.sender
+        case e.EmailSent() if event.token not in campaign.open:
+            return campaign.owner
+        case _:
+            return None
+
+
+LEAD_DECISIONS = (e.EmailLocked, e.EmailFailed, e.EmailSent)
+
+CHANGES_RULES = frozenset(
+    {
+        e.CampaignCreated,
+        e.CampaignStarted,
+        e.CampaignPaused,
+        e.CampaignResumed,
+        e.CampaignCancelled,
+        e.ScheduleChanged,
+        e.LimitsChanged,
+        e.ContentChanged,
+        e.MailboxAssigned,
+    }
+)

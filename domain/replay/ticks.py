@@ -1,0 +1,180 @@
+"""Events and ticks in one line. A tick that found work has a place in the log; runs of idle and of missed ticks are
+written down after the fact, so each of their ticks is put where its time falls, between the events around the run.
+
+Position orders; of the ticks inside a run, times say between which events they lie: a tick comes after what happened
+at its very instant.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from itertools import count
+from typing import NamedTuple
+
+from domain import events as e
+from domain.counting import EPOCH
+
+Row = tuple[int, e.Event]
+"""An event and its position in the log."""
+
+
+class TickKind(StrEnum):
+    """How a tick is known."""
+
+    WORK = "work"
+    IDLE = "idle"
+    MISSED = "missed"
+    ASSUMED = "assumed"
+
+
+class Tick(NamedTuple):
+    """One tick of a sender. `between`: of a missed one, the last tick before the outage and the first after it."""
+
+    at: datetime
+    sender: e.Sender
+    kind: TickKind
+    runner: str = ""
+    between: tuple[datetime, datetime] | None = None
+
+
+Step = Row | Tick
+
+TICK_EVENTS = (e.TickStarted, e.TickFinished, e.TicksIdle, e.TicksMissed)
+
+
+def happened(event: e.Event) -> datetime:
+    """When it happened, which for an imported event is not when it was recorded."""
+    return event.occurred_at or event.recorded_at
+
+
+def in_order(rows: Iterable[Row], ticks: Sequence[Row]) -> Iterator[Step]:
+    """The events of campaigns and mailboxes, and all ticks, in the order in which they came. Both are in log order;
+    the ticks are known beforehand, for a run is written down after its ticks."""
+    runs, nth = _Runs(ticks), 0
+    for row in rows:
+        while nth < len(ticks) and ticks[nth][0] < row[0]:
+            yield from runs.tick_event(*ticks[nth])
+            nth += 1
+        if runs.waiting(row[0]):
+            yield from runs.until(row[0], happened(row[1]))
+        yield row
+    for position, event in ticks[nth:]:
+        yield from runs.tick_event(position, event)
+
+
+def cut(ticks: Iterable[Row], position: int, at: datetime) -> list[Row]:
+    """The tick events as they were known at this place of the log and time: of a run that was under way, its ticks so
+    far, as if it had been written down there."""
+    known: list[Row] = []
+    for place, event in ticks:
+        if place <= position:
+            known.append((place, event))
+        elif isinstance(event, e.TicksIdle) and event.first_at <= at and event.count:
+            every = (event.last_at - event.first_at) / max(event.count - 1, 1)
+            so_far = min(event.count, (at - event.first_at) // every + 1 if every else event.count)
+            last = event.first_at + every * (so_far - 1)
+            known.append((position + 1, event.model_copy(update={"count": so_far, "last_at": last})))
+    return known
+
+
+class Grid:
+    """Ticks that nobody recorded: one every so often, on round times of UTC."""
+
+    def __init__(self, sender: e.Sender, every: timedelta) -> None:
+        self.sender, self.every = sender, every
+        self.made = 0
+        self._last: datetime | None = None
+
+    def up_to(self, at: datetime) -> Iterator[Tick]:
+        """Those after the last one until `at`, itself included; the first time only the one at or before `at`."""
+        newest = EPOCH + self.every * ((at - EPOCH) // self.every)
+        following = newest if self._last is None else self._last + self.every
+        while following <= newest:
+            self._last = following
+            self.made += 1
+            yield Tick(following, self.sender, TickKind.ASSUMED)
+            following += self.every
+
+    def skip_to(self, at: datetime) -> None:
+        """Up to here the ticks are known otherwise."""
+        self._last = max(self._last, at) if self._last else at
+
+
+@dataclass(slots=True)
+class _Run:
+    """Idle or missed ticks, to be put between two places of the log."""
+
+    after: int
+    position: int
+    sender: e.Sender
+    runner: str
+    kind: TickKind
+    first: datetime
+    every: timedelta
+    ticks: int
+    between: tuple[datetime, datetime] | None = None
+
+    def tick(self, nth: int) -> Tick:
+        return Tick(self.first + self.every * nth, self.sender, self.kind, self.runner, self.between)
+
+
+class _Runs:
+    """The runs of a history: each opens after the tick before it, and is through at its own place in the log."""
+
+    def __init__(self, ticks: Sequence[Row]) -> None:
+        last: dict[e.Sender, int] = {}
+        runs = []
+        for position, event in ticks:
+            if isinstance(event, TICK_EVENTS):
+                if (run := _run(event, last.get(event.sender, 0), position)) is not None:
+                    runs.append(run)
+                last[event.sender] = position
+        self._closed = sorted(runs, key=lambda run: (run.after, run.position), reverse=True)
+        self._open: list[tuple[datetime, int, int, int, _Run]] = []
+        self._numbers = count()
+
+    def waiting(self, position: int) -> bool:
+        """Could a tick of a run come before this place?"""
+        return bool(self._open) or bool(self._closed and self._closed[-1].after < position)
+
+    def until(self, position: int, at: datetime) -> Iterator[Tick]:
+        """The ticks of open runs before this event: those of an earlier time."""
+        while self._closed and self._closed[-1].after < position:
+            run = self._closed.pop()
+            heapq.heappush(self._open, (run.first, run.position, next(self._numbers), 0, run))
+        while self._open and self._open[0][0] < at:
+            yield self._next()
+
+    def tick_event(self, position: int, event: e.Event) -> Iterator[Step]:
+        """A tick of its own; or the end of a run, with all that is left of it."""
+        yield from self.until(position, happened(event))
+        if isinstance(event, e.TickStarted):
+            yield Tick(event.tick_at, event.sender, TickKind.WORK, event.runner)
+        elif isinstance(event, e.TickFinished):
+            yield position, event
+        while any(run.position <= position for *_, run in self._open):
+            yield self._next()
+
+    def _next(self) -> Tick:
+        _, place, number, nth, run = self._open[0]
+        tick = run.tick(nth)
+        if nth + 1 < run.ticks:
+            heapq.heapreplace(self._open, (run.tick(nth + 1).at, place, number, nth + 1, run))
+        else:
+            heapq.heappop(self._open)
+        return tick
+
+
+def _run(event: e.Event, after: int, position: int) -> _Run | None:
+    if isinstance(event, e.TicksIdle) and event.count:
+        every = (event.last_at - event.first_at) / max(event.count - 1, 1)
+        return _Run(after, position, event.sender, event.runner, TickKind.IDLE, event.first_at, every, event.count)
+    if isinstance(event, e.TicksMissed) and event.count:
+        every = (event.before - event.after) / (event.count + 1)
+        first, between = event.after + every, (event.after, event.before)
+        return _Run(after, position, event.sender, event.runner, TickKind.MISSED, first, every, event.count, between)
+    return None

@@ -1,0 +1,98 @@
+"""Time travel: a campaign as it was at an instant, from the events up to there: state, queue, and attempts so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from domain import events as e
+from domain import mailbox as mailboxes
+from domain.campaign import Campaign, evolve
+from domain.events import Event
+from domain.leads import LeadState
+from domain.mailbox import Mailbox
+
+MAILBOX = "mailbox-"
+
+WAITING = (LeadState.QUEUED, LeadState.LOCKED, LeadState.IN_DOUBT)
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptThen:
+    """One attempt, as far as it had come. `locked_at` is None where it failed before a lock."""
+
+    lead_id: int
+    attempt: int
+    sender: str
+    outcome: str
+    locked_at: datetime | None
+    finished_at: datetime | None = None
+    code: int | None = None
+    message_id: str | None = None
+
+
+@dataclass(slots=True)
+class Then:
+    """A campaign and its mailbox at an instant. `position`: of the last event before it; 0 when there was none."""
+
+    campaign: Campaign
+    mailboxes: dict[str, Mailbox] = field(default_factory=dict)
+    attempts: dict[tuple[int, int], AttemptThen] = field(default_factory=dict)
+    position: int = 0
+
+    @property
+    def mailbox(self) -> Mailbox:
+        """The one it sent through."""
+        stream = f"{MAILBOX}{self.campaign.mailbox}"
+        return self.mailboxes.get(stream) or Mailbox(stream)
+
+    def waiting(self) -> list[int]:
+        """Who waited, was being mailed, or was in doubt: by priority, then position."""
+        found = [position for state in WAITING for position in self.campaign.roll.positions(state)]
+        return sorted(found, key=lambda position: (self.campaign.priority(position), position))
+
+
+def at(stream: str, rows: Iterable[tuple[int, Event]], instant: datetime) -> Then:
+    """The campaign of this stream as it was at `instant`: what was recorded up to it has happened."""
+    then = Then(Campaign(stream))
+    for position, event in rows:
+        if event.recorded_at > instant:
+            break
+        then.position = position
+        if event.originator_id == stream:
+            _note(then, event)
+            evolve(then.campaign, event)
+        else:
+            box = then.mailboxes.setdefault(event.originator_id, Mailbox(event.originator_id))
+            mailboxes.evolve(box, event)
+    return then
+
+
+def _note(then: Then, event: Event) -> None:
+    match event:
+        case e.EmailLocked():
+            locked = AttemptThen(event.lead_id, event.attempt, event.sender, "locked", event.recorded_at)
+            then.attempts[event.lead_id, event.attempt] = replace(locked, message_id=event.message_id)
+        case e.EmailSent():
+            _finish(then, event, "sent", event.code)
+        case e.EmailFailed():
+            if event.token is None:
+                tried = AttemptThen(event.lead_id, event.attempt, event.sender, "failed", None)
+                then.attempts[event.lead_id, event.attempt] = tried
+            _finish(then, event, "failed", event.code)
+        case e.EmailInDoubt():
+            _finish(then, event, "in doubt", None)
+        case e.InDoubtResolved():
+            _finish(then, event, f"resolved {event.outcome}", None)
+        case _:
+            pass
+
+
+def _finish(
+    then: Then, event: e.EmailSent | e.EmailFailed | e.EmailInDoubt | e.InDoubtResolved, outcome: str, code: int | None
+) -> None:
+    key = (event.lead_id, event.attempt)
+    started = then.attempts.get(key) or AttemptThen(*key, then.campaign.owner, outcome, None)
+    finished_at = event.occurred_at or event.recorded_at
+    then.attempts[key] = replace(started, outcome=outcome, finished_at=finished_at, code=code or started.code)

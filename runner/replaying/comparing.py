@@ -1,0 +1,163 @@
+"""Comparisons of a ledger's campaigns: read, proved, compared, reported; many of them in several processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from sqlalchemy.engine import URL
+
+from domain import events as e
+from domain.replay import slices
+from domain.replay.accepting import Acceptance
+from domain.replay.free import PLANNED, Free, replies_of
+from domain.replay.locked import Locked
+from domain.replay.past import Case, Past, Setup, Witness
+from domain.replay.proving import Proof, prove
+from domain.replay.report import Report
+from domain.replay.reporting import About, report
+from domain.replay.ticks import in_order
+from runner.replaying import versions
+from runner.replaying.again import digest_elsewhere
+from runner.replaying.history import History
+from runner.replaying.isolation import replaying, without_search_for_garbage
+from runner.store.ledger import Ledger, campaign_number, campaign_stream
+
+COMPARISON = "comparison-"
+
+Proving = Literal["slice", "all", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What one process compares. `prove_events`: so many events are proved on at most; None: all."""
+
+    url: URL
+    numbers: tuple[int, ...]
+    setup: Setup
+    prove_events: int | None
+
+
+def comparison_stream(number: int) -> str:
+    """Where the rules of a campaign's comparisons stand."""
+    return f"{COMPARISON}{number}"
+
+
+def rules(ledger: Ledger, number: int) -> tuple[Acceptance, ...]:
+    """The rules that accept differences of this campaign."""
+    found = ledger.stream(comparison_stream(number))
+    return tuple(Acceptance.of(event) for event in found if isinstance(event, e.DifferenceAccepted))
+
+
+def compare(ledger: Ledger, number: int, setup: Setup, *, prove_all: bool = False) -> Report:
+    """One campaign, by its own rules."""
+    size = None if prove_all else slices.SIZE
+    setup = replace(setup, rules=rules(ledger, number))
+    history = History(ledger, [number])
+    stream = campaign_stream(number)
+    with replaying(), without_search_for_garbage():
+        proof = _prove(history, stream, setup, size)
+        cases, past = run(history, setup)
+        return _report(cases[stream], past, history, setup, proof)
+
+
+def compare_many(url: URL, numbers: Sequence[int], setup: Setup, *, workers: int, prove_all: bool) -> list[Report]:
+    """Many campaigns, each worker its share of them in one pass. They prove themselves on the first of each share."""
+    workers = max(1, min(workers, len(numbers)))
+    prove_events = None if prove_all else slices.SIZE // workers
+    shares = [tuple(numbers[nth::workers]) for nth in range(workers)]
+    requests = [Request(url, share, setup, prove_events) for share in shares]
+    if workers == 1:
+        return compare_share(requests[0]) if numbers else []
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        found = [one for share in pool.map(compare_share, requests) for one in share]
+    return sorted(found, key=lambda one: campaign_number(one.manifest.campaign))
+
+
+def compare_share(request: Request) -> list[Report]:
+    """The campaigns of one process, in one pass over the log."""
+    with closing(Ledger(request.url)) as ledger:
+        proofs = dict(_prove_first(ledger, request))
+        history = History(ledger, request.numbers)
+        with replaying(), without_search_for_garbage():
+            setups = {number: replace(request.setup, rules=rules(ledger, number)) for number in request.numbers}
+            cases, past = run(history, request.setup, {campaign_stream(n): setups[n].rules for n in request.numbers})
+            return [
+                _report(cases[campaign_stream(number)], past, history, setups[number], proofs.get(number))
+                for number in request.numbers
+            ]
+
+
+def run(
+    history: History,
+    setup: Setup,
+    accepted: dict[str, tuple[Acceptance, ...]] | None = None,
+    witness: Witness | None = None,
+) -> tuple[dict[str, Case], Past]:
+    """One pass; the campaigns with what was found."""
+    engine: Free | Locked
+    if setup.is_free:
+        engine = Free({stream: replies_of(history.replies(stream)) for stream in history.campaigns}, setup)
+    else:
+        engine = Locked(history.campaigns, setup, witness)
+    cases = dict[str, Case](engine.cases)
+    for stream, known in (accepted or {}).items():
+        cases[stream].go_by(known)
+    engine.run(in_order(history.rows(), history.ticks))
+    return cases, engine.past
+
+
+def _prove(history: History, stream: str, setup: Setup, size: int | None) -> Proof:
+    part = slices.take(stream, history.rows(), history.ticks, history.replies(stream), size, setup.start)
+    return prove(part, setup, digest_elsewhere)
+
+
+def _prove_first(ledger: Ledger, request: Request) -> Iterator[tuple[int, Proof]]:
+    left = request.prove_events
+    for number in request.numbers:
+        if left is not None and left <= 0:
+            return
+        history, stream = History(ledger, [number]), campaign_stream(number)
+        with replaying(), without_search_for_garbage():
+            rows, replies = history.rows(), history.replies(stream)
+            part = slices.take(stream, rows, history.ticks, replies, left, request.setup.start)
+            if part.rows:
+                yield number, prove(part, request.setup, digest_elsewhere)
+        if left is not None:
+            left -= len(part.rows)
+
+
+def _report(case: Case, past: Past, history: History, setup: Setup, proof: Proof | None) -> Report:
+    about = About(
+        first_position=history.first_position(case.stream),
+        last_position=history.last_position,
+        history=history.digest(case.stream),
+        events=history.events(case.stream),
+        ticks=past.ticks.numbers.total(),
+        first_at=past.began,
+        last_at=past.at,
+        zone_database=versions.zone_database(),
+        holidays=versions.holidays(),
+        assumed=tuple(_assumed(case, past, setup)),
+        other_process=proof is not None,
+    )
+    return report(case, setup, about, proof)
+
+
+def _assumed(case: Case, past: Past, setup: Setup) -> Iterable[str]:
+    for sender, grid in sorted(past.ticks.grids.items()):
+        since = past.ticks.assumed_from
+        every = f"one in {grid.every.total_seconds():g} s"
+        yield f"{grid.made} ticks of {sender}, {every}, from {since:%Y-%m-%d %H:%M} UTC on: none are recorded there"
+    if not setup.is_free:
+        return
+    yield "a mail takes no time"
+    for column, name in ((1, "A"), (2, "B")):
+        mails, without = case.findings.tallies[column].mails, case.findings.assumed_outcomes[column]
+        if without:
+            yield f"{without} of {mails} mails of {name} were accepted: no answer to them is recorded"
+    yield f"the end beyond the history is worked out for {PLANNED:,} waiting leads at most"

@@ -1,0 +1,85 @@
+"""The history of some campaigns, read from a ledger: their events and their mailboxes' in log order, and all ticks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+from domain import events as e
+from domain.replay.ticks import Row
+from runner.replaying.isolation import reading
+from runner.store.ledger import Ledger, campaign_stream, mailbox_stream
+from runner.store.reading import read
+from runner.store.recorder import LogRow
+
+AT_A_TIME = 1_000
+"""Rows that are read between two looks at them."""
+
+
+class History:
+    """Reads anew each time it is walked. What is told of it is that of the newest walk, as far as it went."""
+
+    def __init__(self, ledger: Ledger, numbers: Sequence[int], after: int = 0) -> None:
+        self._log = ledger.histories
+        self._after = after
+        self.up_to = ledger.position()
+        self.ticks: list[Row] = [row for row in self._log.ticks(after) if row[0] <= self.up_to]
+        self._mailboxes = {stream: self._mailboxes_of(stream) for stream in map(campaign_stream, numbers)}
+        self.last_position = 0
+        self._hashes = {stream: hashlib.sha256() for stream in self._streams}
+        self._first: dict[str, int] = {}
+        self._events = Counter[str]()
+
+    @property
+    def campaigns(self) -> list[str]:
+        """Their streams."""
+        return list(self._mailboxes)
+
+    def digest(self, campaign: str) -> str:
+        """SHA-256 over every stored event of this campaign and its mailboxes: position, version, topic and state."""
+        streams = [campaign, *self._mailboxes[campaign]]
+        return hashlib.sha256("".join(self._hashes[stream].hexdigest() for stream in streams).encode()).hexdigest()
+
+    def events(self, campaign: str) -> int:
+        """How many those were."""
+        return sum(self._events[stream] for stream in (campaign, *self._mailboxes[campaign]))
+
+    def first_position(self, campaign: str) -> int:
+        """Where the first of them stands."""
+        return min((self._first[s] for s in (campaign, *self._mailboxes[campaign]) if s in self._first), default=0)
+
+    def rows(self) -> Iterator[Row]:
+        """The events, in log order."""
+        self._hashes = {stream: hashlib.sha256() for stream in self._streams}
+        self._first, self._events = {}, Counter()
+        rows = self._log.rows(self._streams, self._after, self.up_to)
+        while some := self._next(rows):
+            for row in some:
+                position, stream, version, topic, state = row
+                self._hashes[stream].update(f"{position} {version} {topic} ".encode() + state)
+                self._first.setdefault(stream, position)
+                self._events[stream] += 1
+                self.last_position = position
+                yield read(row)
+
+    def replies(self, stream: str) -> list[Row]:
+        """What servers answered other than yes; given to a free replay beforehand, whose mails leave at other times."""
+        return self._log.of_kinds(stream, e.EmailFailed, e.EmailInDoubt)
+
+    @staticmethod
+    def _next(rows: Iterator[LogRow]) -> list[LogRow]:
+        with reading():
+            return list(islice(rows, AT_A_TIME))
+
+    @property
+    def _streams(self) -> list[str]:
+        """In the order of the campaigns, each mailbox once."""
+        boxes = dict.fromkeys(box for streams in self._mailboxes.values() for box in streams)
+        return [*self._mailboxes, *boxes]
+
+    def _mailboxes_of(self, stream: str) -> list[str]:
+        found = [event for _, event in self._log.of_kinds(stream, e.CampaignCreated, e.MailboxAssigned)]
+        named = {each.mailbox for each in found if isinstance(each, e.CampaignCreated | e.MailboxAssigned)}
+        return sorted(map(mailbox_stream, named))

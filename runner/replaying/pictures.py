@@ -1,0 +1,121 @@
+"""A comparison in pictures, on one page: mails over time, the gaps, the shifts, and mails a day against the limit.
+Drawn by matplotlib, an optional extra. The same report gives the same bytes; grey levels and dashes tell the columns
+apart without colour.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from domain.errors import InvalidInput
+from domain.replay.report import ColumnPart, Report
+
+KINDS = {".svg": "svg", ".png": "png"}
+PAGE_INCHES = (11.7, 8.3)
+DPI = 110
+BINS = 40
+GREYS = {"R": ("0.0", "-"), "A": ("0.35", "--"), "B": ("0.65", ":")}
+WIDTHS = {"R": 2.6, "A": 1.8, "B": 2.2}
+SHADE = "0.92"
+HOUR = timedelta(hours=1)
+SETTINGS: Any = {
+    "svg.hashsalt": "sendledger",
+    "svg.fonttype": "path",
+    "font.size": 9,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+}
+
+
+def draw(report: Report, file: Path) -> None:
+    """Into this file. Raises `InvalidInput` for another kind of file, or where matplotlib is missing."""
+    kind = KINDS.get(file.suffix.lower())
+    if kind is None:
+        raise InvalidInput(f"{file} is no picture.", mend="Name it FILE.svg or FILE.png.", field="--plot")
+    try:
+        import matplotlib as library
+        from matplotlib.figure import Figure
+    except ImportError:
+        mend = "Install it: pip install 'sendledger[plot]'."
+        raise InvalidInput("pictures need matplotlib.", mend=mend, field="--plot") from None
+    with library.rc_context(SETTINGS):
+        figure = Figure(figsize=PAGE_INCHES, dpi=DPI, layout="constrained")
+        number = report.manifest.campaign.rpartition("-")[2]
+        figure.suptitle(f"Campaign {number}, {report.name}: {report.manifest.mode} mode, {report.verdict.lower()}")
+        over_time, days, gaps, shifts = figure.subplots(2, 2).flat
+        _over_time(over_time, report)
+        _days(days, report)
+        _gaps(gaps, report)
+        _shifts(shifts, report)
+        figure.savefig(file, format=kind, metadata={"Date": None} if kind == "svg" else {"Software": None})
+
+
+def _over_time(axes: Any, report: Report) -> None:
+    zone = ZoneInfo(report.zone)
+    for start, end in report.windows:
+        axes.axvspan(start, end, color=SHADE, zorder=0)
+    for column in report.columns:
+        if not column.hours:
+            continue
+        times = [at for hour, _ in column.hours for at in (hour, hour + HOUR)]
+        reached = [0, *accumulate(mails for _, mails in column.hours)]
+        counts = [mails for both in pairwise(reached) for mails in both]
+        axes.plot(times, counts, label=_label(report, column), **_style(column))
+    axes.xaxis_date(tz=zone)
+    axes.tick_params(axis="x", labelrotation=30)
+    axes.set(title="Mails sent, windows shaded", ylabel="mails", xlabel=f"time in {report.zone}")
+    axes.legend(loc="upper left")
+
+
+def _days(axes: Any, report: Report) -> None:
+    days = sorted({day for column in report.columns for day, _ in column.days})
+    places = {day: nth for nth, day in enumerate(days)}
+    for nth, column in enumerate(report.columns):
+        at = [places[day] + (nth - 1) * 0.27 for day, _ in column.days]
+        heights = [mails for _, mails in column.days]
+        shade = GREYS[column.column][0]
+        axes.bar(at, heights, width=0.25, color=shade, edgecolor="black", linewidth=0.4, label=column.column)
+    axes.axhline(report.daily_limit, color="black", linestyle="-.", linewidth=1, label="limit")
+    shown = days[:: max(1, len(days) // 10)]
+    axes.set_xticks([places[day] for day in shown], [f"{day:%d.%m.}" for day in shown])
+    axes.set(title="Mails a day against the limit", ylabel="mails a day", xlabel=f"date in {report.zone}")
+    axes.legend(loc="lower right")
+
+
+def _gaps(axes: Any, report: Report) -> None:
+    longest = max((gap for column in report.columns for gap, _ in column.gaps), default=0)
+    bound = min(longest, max(4 * report.delay_s, 60)) or 1
+    for column in report.columns:
+        inside = [(gap, mails) for gap, mails in column.gaps if 0 <= gap <= bound]
+        if inside:
+            values, weights = zip(*inside, strict=True)
+            style = {**_style(column), "histtype": "step"}
+            axes.hist(values, bins=BINS, range=(0, bound), weights=weights, label=column.column, **style)
+    for share in (0.8, 1.0, 1.2) if report.delay_s else ():
+        axes.axvline(share * report.delay_s, color="0.5", linewidth=0.8, linestyle="-." if share == 1 else ":")
+    axes.set(title="Gap from mail to mail; 0.8, 1 and 1.2 x delay marked", ylabel="mails", xlabel="seconds")
+
+
+def _shifts(axes: Any, report: Report) -> None:
+    counts = report.shift.counts if report.shift else []
+    if counts:
+        values, weights = zip(*((shift / 60, mails) for shift, mails in counts), strict=True)
+        axes.hist(values, bins=BINS, weights=weights, color="0.55", edgecolor="black", linewidth=0.4)
+    tolerance = report.manifest.tolerance_s / 60
+    for bound in (-tolerance, tolerance):
+        axes.axvline(bound, color="black", linewidth=0.8, linestyle=":")
+    axes.set(title="Shift of B against A; tolerance dotted", ylabel="mails", xlabel="minutes, later is right")
+
+
+def _label(report: Report, column: ColumnPart) -> str:
+    senders = {"R": "recorded", "A": report.manifest.a.sender, "B": report.manifest.b.sender}
+    return f"{column.column} {senders[column.column]}"
+
+
+def _style(column: ColumnPart) -> dict[str, Any]:
+    shade, dashes = GREYS[column.column]
+    return {"color": shade, "linestyle": dashes, "linewidth": WIDTHS[column.column]}

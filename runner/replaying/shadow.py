@@ -1,0 +1,189 @@
+"""The shadows beside a daemon, in a thread of their own: after a tick of an owner they read what the log says of it,
+and write down what the other sender would have done.
+
+They cannot send: they know no server and no mailbox's account, and append to their own streams only. Each turn has a
+budget of time; what is left is taken up at the next.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from queue import Queue
+from threading import Thread
+
+import structlog
+from eventsourcing.persistence import IntegrityError
+
+from domain import events as e
+from domain.campaign import Campaign
+from domain.emitting import Draft
+from domain.policies import Send
+from domain.replay.locked import Locked
+from domain.replay.past import Setup
+from domain.replay.shadowing import SHADOW, evolve, shadow_of, summarise
+from domain.replay.sides import Answer
+from domain.replay.ticks import Step, in_order
+from runner.clock import Clock
+from runner.replaying.history import History
+from runner.replaying.isolation import replaying
+from runner.store.ledger import Ledger, campaign_stream
+
+BUDGET_S = 0.5
+"""How long one campaign's shadow may think after a tick, before others have their turn."""
+
+SUMMARY_EVERY = timedelta(hours=1)
+SHADOW_END = "shadow."
+RECORDED = {"originator_id", "originator_version", "recorded_at", "occurred_at"}
+LOOKED_AT_ONCE = 200
+"""Events and ticks between two looks at the time."""
+
+log = structlog.get_logger()
+
+
+def shadow_stream(number: int) -> str:
+    """The stream of this campaign's shadow."""
+    return f"{SHADOW}{number}"
+
+
+class Shadows:
+    """All shadows of one runner. They start with the first that is on, and end with the runner."""
+
+    def __init__(self, ledger: Ledger, clock: Clock, budget_s: float = BUDGET_S) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._budget_s = budget_s
+        self._on = {number: _Beside(ledger, number) for number in _numbers(ledger) if _is_on(ledger, number)}
+        self._turns: Queue[int | None] = Queue()
+        self._thread: Thread | None = None
+
+    def note(self, changed: Iterable[str]) -> None:
+        """Others appended to these streams: a shadow may have been started or stopped."""
+        for stream in changed:
+            if stream.startswith(SHADOW):
+                number = int(stream.removeprefix(SHADOW))
+                if not _is_on(self._ledger, number):
+                    self._on.pop(number, None)
+                elif number not in self._on:
+                    self._on[number] = _Beside(self._ledger, number)
+
+    def after_tick(self, number: int) -> None:
+        """The owner's tick of this campaign is over."""
+        if number not in self._on:
+            return
+        if self._thread is None:
+            self._thread = Thread(target=self._work, name="shadows", daemon=True)
+            self._thread.start()
+        self._turns.put(number)
+
+    def end(self) -> None:
+        """Take up what is left, say what it came to, and end."""
+        if self._thread is not None:
+            self._turns.put(None)
+            self._thread.join()
+        for number in self._on:
+            self._turn(number, None)
+
+    def _work(self) -> None:
+        while (number := self._turns.get()) is not None:
+            self._turn(number, self._budget_s)
+
+    def _turn(self, number: int, budget_s: float | None) -> None:
+        beside = self._on.get(number)
+        if beside is None:
+            return
+        try:
+            beside.go_on(budget_s, self._clock.now())
+        except Exception:  # it must never cost a mail
+            log.exception("shadow failed", campaign=number)
+            self._on[number] = _Beside(self._ledger, number)
+
+
+class _Beside:
+    """One campaign's shadow: a comparison that follows the log."""
+
+    def __init__(self, ledger: Ledger, number: int) -> None:
+        self._ledger = ledger
+        self._number = number
+        self._shadow = shadow_of(shadow_stream(number), ledger.stream(shadow_stream(number)))
+        self._engine = Locked([campaign_stream(number)], Setup(start=self._shadow.since), self._answers)
+        self._case = self._engine.cases[campaign_stream(number)]
+        self._place = 0
+        self._steps: Iterator[Step] = iter(())
+        self._decided: list[e.ShadowDecided] = []
+        self._cut_short = 0
+        self._summarised_at: datetime | None = None
+
+    def go_on(self, budget_s: float | None, now: datetime) -> None:
+        """From where it was to the end of the log, or until its time is up."""
+        if not self._follow(budget_s):
+            self._cut_short += 1
+            return
+        self._write_down(now)
+        is_due = self._summarised_at is None or now - self._summarised_at >= SUMMARY_EVERY
+        if is_due or budget_s is None:
+            self._summarised_at = now
+            self._append(summarise(self._shadow, self._case.findings, self._place, self._cut_short, now=now))
+
+    def _follow(self, budget_s: float | None) -> bool:
+        """First what is left of the last turn, then what is new; False when its time was up."""
+        ends_at = time.monotonic() + budget_s if budget_s is not None else None
+        if not self._take(self._steps, ends_at):
+            return False
+        history = History(self._ledger, [self._number], after=self._place)
+        self._steps = in_order(history.rows(), history.ticks)
+        self._place = history.up_to
+        return self._take(self._steps, ends_at)
+
+    def _take(self, steps: Iterator[Step], ends_at: float | None) -> bool:
+        with replaying():
+            for nth, step in enumerate(steps, start=1):
+                self._engine.take(step)
+                if ends_at is not None and nth % LOOKED_AT_ONCE == 0 and time.monotonic() > ends_at:
+                    return False
+        return True
+
+    def _answers(self, campaign: Campaign, at: datetime, column: int, answer: Answer, attempt: int) -> None:
+        sender = self._case.setup.sides[column - 1].sender
+        if not isinstance(answer, Send) or sender == campaign.owner:
+            return
+        place = self._engine.past.place
+        if (place, at) > self._shadow.known:
+            decided = e.ShadowDecided(
+                recorded_at=at,
+                position=answer.position,
+                lead_id=answer.lead_id,
+                attempt=attempt,
+                sender=sender,
+                decided_at=at,
+                log_position=place,
+            )
+            self._decided.append(decided)
+
+    def _write_down(self, now: datetime) -> None:
+        """Its decisions; those that another daemon's shadow wrote first are not written twice."""
+        decided, self._decided = self._decided, []
+        draft = Draft(self._shadow.stream, self._shadow.version, now)
+        for one in decided:
+            if (one.log_position, one.decided_at) > self._shadow.known:
+                draft.add(e.ShadowDecided, **one.model_dump(exclude=RECORDED, exclude_none=True))
+        self._append(draft.events)
+
+    def _append(self, events: list[e.Event]) -> None:
+        if not events:
+            return
+        try:
+            self._ledger.append(events)
+        except IntegrityError:
+            events = list(self._ledger.stream(self._shadow.stream, self._shadow.version))
+        for event in events:
+            evolve(self._shadow, event)
+
+
+def _numbers(ledger: Ledger) -> list[int]:
+    return [int(stream.removeprefix(SHADOW)) for stream in ledger.histories.streams(SHADOW, SHADOW_END)]
+
+
+def _is_on(ledger: Ledger, number: int) -> bool:
+    return shadow_of(shadow_stream(number), ledger.stream(shadow_stream(number))).is_on

@@ -1,0 +1,94 @@
+"""What tests of replays share: the daemon over a stretch of simulated time, and comparisons of what it wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from domain import events as e
+from domain.calendar import Schedule
+from domain.replay.classes import Column, DifferenceClass
+from domain.replay.findings import Findings
+from domain.replay.free import Free, replies_of
+from domain.replay.locked import Locked
+from domain.replay.past import Setup
+from domain.replay.ticks import Row, in_order
+from domain.rules import Limits
+from runner.clock import SimulatedClock
+from runner.daemon import Runner, run_simulated
+from runner.replaying.history import History
+from runner.store.ledger import Ledger
+from tests.faults.world import World
+
+MONDAY = datetime(2026, 10, 5, 7, tzinfo=UTC)
+"""09:00 in Warsaw: the window opens."""
+
+OFFICE = Schedule(zone="Europe/Warsaw", start="09:00", end="15:00")
+PACED = Limits(daily_limit=100, delay_s=90)
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+USUAL: dict[e.Sender, timedelta] = {"v1": MINUTE, "v2": MINUTE / 2}
+SPARSE: dict[e.Sender, timedelta] = {"v1": 10 * MINUTE, "v2": 5 * MINUTE}
+"""For histories of days: a tick takes as long in a test, whatever lies between two."""
+
+
+def run(
+    world: World,
+    start: datetime,
+    until: datetime,
+    cadence: dict[e.Sender, timedelta] = USUAL,
+    missed: timedelta | None = None,
+) -> None:
+    """The daemon, from one instant to another. `missed`: nobody was there for so long before, and that is told."""
+    clock = SimulatedClock(start)
+    with closing(Ledger(world.database)) as ledger, Runner(ledger, world.runners, clock) as runner:
+        if missed is not None:
+            runner.record_missed({sender: (start - missed, every) for sender, every in cadence.items()})
+        run_simulated(runner, clock, cadence, until)
+
+
+@dataclass
+class Recorded:
+    """A history in memory, as the ledger would give it."""
+
+    stream: str
+    rows: Sequence[Row]
+    ticks: Sequence[Row]
+
+    @classmethod
+    def of(cls, world: World, number: int = 1) -> Recorded:
+        """That of a ledger's campaign."""
+        history = History(world.ledger, [number])
+        return cls(history.campaigns[0], list(history.rows()), history.ticks)
+
+    @classmethod
+    def of_events(cls, events: Iterable[e.Event], stream: str = "campaign-1") -> Recorded:
+        """That of events as they came, ticks and all."""
+        placed = list(enumerate(events, start=1))
+        is_tick = [row for row in placed if row[1].originator_id.startswith("ticks-")]
+        return cls(stream, [row for row in placed if row not in is_tick], is_tick)
+
+    def compared(self, setup: Setup | None = None, **changes: object) -> Findings:
+        """What a comparison finds."""
+        setup = replace(setup or Setup(), **changes)  # type: ignore[arg-type]
+        steps = in_order(self.rows, self.ticks)
+        if setup.is_free:
+            return Free({self.stream: replies_of(self.rows)}, setup).run(steps)[self.stream]
+        return Locked([self.stream], setup).run(steps)[self.stream]
+
+
+def found(findings: Findings) -> dict[str, int]:
+    """Differences by class, without those that a rule accepted."""
+    counts = {str(kind): count.root + count.consequence for kind, count in findings.classes.items()}
+    return {kind: count for kind, count in counts.items() if count}
+
+
+def broken(findings: Findings, column: Column) -> dict[DifferenceClass, int]:
+    """Rules that a column broke."""
+    return {kind: count for (of, kind), count in findings.breaches.items() if of is column}
+
+
+def faithful(findings: Findings, column: int) -> bool:
+    """Is every mail of the record replayed by its own sender in the very tick?"""
+    return findings.held_against[column] > 0 and findings.faithful[column] == findings.held_against[column]
