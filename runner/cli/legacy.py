@@ -57,14 +57,15 @@ def bring(
 
     Example: sendledger legacy import sqlite:///dev.db --mailbox sales --dry-run
     """
-    with workplace() as place, open_old_database(url) as old, steps() as progress:
+    with workplace() as place:
         identities.current(place.ledger, mailbox)
         source = Source(mailbox, zone, place.secret(), actor(), place.now)
-        _tell_mailboxes(old, form)
-        found = [
-            import_campaign(place.ledger, old, campaign, source, progress, dry_run=dry_run)
-            for campaign in _wanted(old, only)
-        ]
+        with open_old_database(url) as old, steps() as progress:
+            _tell_mailboxes(old, form)
+            found = [
+                import_campaign(place.ledger, old, campaign, source, progress, dry_run=dry_run)
+                for campaign in _wanted(old, only)
+            ]
     show([_imported(one) for one in found], IMPORTED, form, empty=f"{old.name} has no campaigns.")
     if form is Format.TABLE:
         say("Nothing was changed." if dry_run else "Next: sendledger cutover analyze N")
@@ -130,9 +131,10 @@ def takeover(
         taking_over.source_of(place.ledger, number)
         check_all_render(place.ledger, place.engine, number)
         said_at = place.now()
-        if write_use_v2:
-            set_use_v2(url, number, True)
         with stopped_by_signals(stopping):
+            if write_use_v2:
+                set_use_v2(url, number, True)
+                say(f"In the old database useV2 of campaign {number} is set, and stays so whatever becomes of this.")
             taking_over.wait(pause, stopping.stopping, progress)
         source = Source(None, DEFAULT_ZONE, place.secret(), actor(), place.now)
         imported, taken = taking_over.take_over(

@@ -43,7 +43,7 @@ def wait(settle: timedelta, stopping: Flag, progress: Progress) -> None:
     for second in range(total):
         progress("seconds until the old database is looked at once more", second, total)
         if stopping.wait(STEP_S):
-            raise Interrupted("interrupted: the campaign was not taken over, and nothing was changed.")
+            raise Interrupted("interrupted: the campaign was not taken over, and nothing was changed here.")
 
 
 def take_over(

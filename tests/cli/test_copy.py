@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from sqlalchemy.engine import URL
 
-from migrations.run import create, current, shown
+from migrations.run import create, current, head, shown
 from projections import kept, views
 from projections.database import sqlite_url
 from runner.cli.context import AGAIN
@@ -334,8 +334,8 @@ NOT_FIT: dict[str, tuple[Callable[[URL], None], str]] = {
     "tables of another program": (of_another_program, "it has tables of another program: cars, wages. Name a"),
     "many tables": (of_a_large_program, "it has tables of another program: t0, t1, t2, t3, t4, …. Name a"),
     "another ledger": (another_ledger, "is not empty: it holds another ledger. Name a database that is empty."),
-    "a newer program's": (of_a_newer_program, "it has schema 9999, this program needs 0001. Name a database"),
-    "an older program's": (of_an_older_program, "it has schema 0000, this program needs 0001. Name a database"),
+    "a newer program's": (of_a_newer_program, f"it has schema 9999, this program needs {head()}. Name a database"),
+    "an older program's": (of_an_older_program, f"it has schema 0000, this program needs {head()}. Name a database"),
     "a server that forgets": (that_forgets, "synchronous_commit is off: after a crash, mails that were sent would"),
 }
 
