@@ -10,7 +10,7 @@ from typing import Any
 from domain.errors import InvalidInput
 from projections.audit import Described
 
-ROWS_A_GROUP = 20_000
+ROWS_A_GROUP = 5_000
 """Held in memory at once."""
 
 _MEND = "Install it beside Sendledger: pip install 'sendledger[parquet]'."

@@ -111,12 +111,10 @@ def write_json(to: TextIO, columns: Sequence[str], rows: Iterable[Sequence[Any]]
 
 
 def write_csv(to: TextIO, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """For spreadsheets and programs."""
+    """For spreadsheets and programs. A text that a spreadsheet would take for a formula is quoted; numbers stay so."""
     writer = csv.writer(to, lineterminator="\r\n")
     writer.writerow(columns)
-    writer.writerows([_defused(value) for value in row] for row in rows)
-
-
-def _defused(value: Any) -> Any:
-    """A text that a spreadsheet would take for a formula, quoted; numbers stay numbers."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
+    starts = FORMULA_STARTS  # written out: a call for each cell took a third of an export
+    writer.writerows(
+        [f"'{value}" if value.__class__ is str and value.startswith(starts) else value for value in row] for row in rows
+    )

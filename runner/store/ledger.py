@@ -255,6 +255,11 @@ class Ledger(Application[str]):
         """The position of the last event in the log; 0 when it is empty."""
         return self._recorder.max_notification_id() or 0
 
+    @property
+    def seen(self) -> int:
+        """The position up to which `refresh` has followed the log; no question to the database."""
+        return self._position
+
     def refresh(self) -> set[str]:
         """Bring every held state up to date. Returns the streams that others appended to. One statement when idle."""
         changed = set()

@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tests.benchmarks import cold_load, drain, growth, idle_tick, lead_import, million, plan, postgres, rebuild
+from tests.benchmarks import audit, cold_load, drain, growth, idle_tick, lead_import, million, plan, postgres, rebuild
 from tests.benchmarks.core import Figure, Result, Size
 
 Benchmark = Callable[[Size, Path], Iterator[Result]]
@@ -31,6 +31,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "growth": growth.run,
     "plan": plan.run,
     "postgres": postgres.run,
+    "audit": audit.run,
 }
 LIBRARIES = ("eventsourcing", "pydantic", "SQLAlchemy")
 SIGNS = {"at least": "≥", "under": "<"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import email
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -181,3 +182,15 @@ def test_a_certificate_counts_every_rule_and_names_no_exception(sent: Desk) -> N
     assert document["checkpoint"].startswith("sendledger/")
     assert "0 exceptions in the events up to position" in sent.done("audit", "rules", "--campaign", "1")
     assert "there is no campaign 9" in sent.refused("audit", "rules", "--campaign", "9")
+
+
+def test_the_queries_of_the_documentation_run(sent: Desk) -> None:
+    sent.done("audit", "sends", "--format", "parquet", "-o", "sends.parquet")
+    told = (Path(__file__).parents[2] / "docs" / "ledger.md").read_text(encoding="utf-8")
+    query, python = (part.partition("\n\n")[0] for part in re.split(r"In DuckDB:\n\n|by sender:\n\n", told)[1:])
+    rows = duckdb.connect().execute(query).fetchall()
+    assert [(sender, mails, count) for sender, _, mails, count in rows if _ is not None] == [("v1", 3, 3), ("v2", 3, 3)]
+    first, second = (line.strip() for line in python.strip().splitlines())
+    names: dict[str, Any] = {"pandas": pandas}
+    exec(first, names)  # noqa: S102 - it is the documentation's own
+    assert list(eval(second, names).index) == ["v1", "v2"]  # noqa: S307 - the same
