@@ -66,19 +66,19 @@ class Locked:
             self._tick(step)
             return True
         position, event = step
-        if self._is_over(happened(event)) and isinstance(event, e.EmailLocked | e.EmailSent | e.TickFinished):
+        at, case = happened(event), self.cases.get(event.originator_id)
+        if self._is_over(at) and isinstance(event, e.EmailLocked | e.EmailSent | e.TickFinished):
             return False
-        self.past.advance(position, happened(event))
-        stream, case = event.originator_id, self.cases.get(event.originator_id)
-        if stream.startswith(MAILBOX):
+        self.past.place = position
+        if case is not None:
+            self._of_campaign(case, position, event)
+        elif event.originator_id.startswith(MAILBOX):
             self.past.take(event)
-            self._of_mailbox(stream, position, event)
+            self._of_mailbox(event.originator_id, position, event)
         elif isinstance(event, e.TickFinished):
             self.past.ticks.finished(event)
             for each in self.cases.values() if len(self.cases) == 1 else ():
                 each.findings.noise.take(position, event)
-        elif case is not None:
-            self._of_campaign(case, position, event)
         return True
 
     def finish(self) -> dict[str, Findings]:
@@ -113,8 +113,7 @@ class Locked:
         self._changed[case.stream] = None
 
     def _tick(self, tick: Tick) -> None:
-        self.past.ticks.take(tick)
-        self.past.advance(self.past.place, tick.at)
+        self.past.tick(tick)
         if not self._is_judged(tick.at):
             return
         due = self._due[tick.sender]
@@ -151,12 +150,18 @@ class _LockedCase(Case):
 
     def take(self, position: int, event: e.Event, sender: e.Sender | None) -> None:
         """An event of this campaign. `sender`: whose decision it is, if it is one."""
+        if type(event) is e.EmailQueued:  # an import of any size
+            self.seen(event.recorded_at)
+            self.fold(event)
+            for mind in self._minds.values():
+                mind.seen.queued(event.position, event.priority)
+            return
         judged = self.is_judged(happened(event))
         lead = self._before(event) if sender is not None and judged else None
         if lead is not None:
             for mind in self._minds.values():
                 mind.hold_whom_it_waits_for(self.campaign, lead.position, happened(event))
-        self.record(position, event)
+        self.record(position, event, sender)
         of = self._sender_of(event)
         instead = {column: self._instead(column, lead) for column in self._minds} if lead is not None else {}
         self.fold(event)
@@ -186,8 +191,8 @@ class _LockedCase(Case):
         def reason(column: int, position: int) -> str:
             return waits[column].get(position) or self._says(column)
 
-        if self.past.at is not None:
-            self.findings.finish(self.past.at, reason)
+        if (end := self.ends_at) is not None:
+            self.findings.finish(end, reason)
 
     def _ask_both(self, now: datetime, sender: e.Sender, *, inside: bool) -> None:
         mailbox = self.past.mailbox(self.campaign.mailbox)
