@@ -15,6 +15,7 @@ from itertools import count
 
 from domain import events as e
 from domain.campaign import Campaign
+from domain.leads import Retry
 from domain.mailbox import Mailbox
 from domain.policies import Send, sends_at_once
 from domain.replay.classes import Mail
@@ -309,21 +310,23 @@ class _LockedCase(Case):
         counted_at = None if isinstance(event, e.EmailFailed) else happened(event)
         return before(self.campaign, event.position, event.attempt, counted_at)
 
-    def _instead(self, column: int, lead: Before) -> tuple[bool, str]:
-        """Before the mail is folded: has this side sent nobody instead, and why not this lead?"""
-        return self._minds[column].sent is None, self._says(column, lead.position)
+    def _instead(self, column: int, lead: Before) -> tuple[bool, str, Retry | None]:
+        """Before the mail is folded: has this side sent nobody instead, why not this lead, and when would it try it
+        again?"""
+        mind = self._minds[column]
+        return mind.sent is None, self._says(column, lead.position), mind.seen.own_retry(lead.position)
 
-    def _follow(self, lead: Before, now: datetime, instead: dict[int, tuple[bool, str]]) -> None:
+    def _follow(self, lead: Before, now: datetime, instead: dict[int, tuple[bool, str, Retry | None]]) -> None:
         """Each side that has not sent this mail is followed on it."""
         entry = self.findings.open.get((lead.position, lead.attempt))
         if entry is None:
             return
         for column, mind in self._minds.items():
             if entry.mails[column] is None:
-                sent_nobody, why = instead[column]
+                sent_nobody, why, retry = instead[column]
                 entry.why[column] = entry.why[column] or why
                 mind.seen.pass_over(lead.position)  # where it waits again: its next attempt comes after this one
-                mind.following.add(mind.seen, lead, now, at_once=sent_nobody)
+                mind.following.add(mind.seen, lead._replace(retry=retry), now, at_once=sent_nobody)
 
     def _note_fate(self, event: e.EmailSkipped | e.EmailSent) -> None:
         if isinstance(event, e.EmailSent):

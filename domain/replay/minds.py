@@ -45,7 +45,7 @@ class Mind:
             self.following.hold_turn(answer.until)
         elif (position := next_in_line(self.seen, self.side.sender, now)) is not None and position != mailed:
             lead = before(campaign, position, campaign.next_attempt(position), None)
-            self.following.hold(self.seen, lead, answer.until)
+            self.following.hold(self.seen, lead._replace(retry=self.seen.own_retry(position)), answer.until)
             self.seen.pass_over(position)
 
     def go_on(self) -> None:

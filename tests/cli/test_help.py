@@ -58,7 +58,7 @@ def test_the_root_help_tells_each_command_on_one_line_under_its_panel(desk: Desk
             name, told = line.strip("│ ").split(maxsplit=1)
             under.setdefault(panel, []).append(name)
             assert told.endswith((".", "?")), f"{name}: {told} goes on in the next line"
-    assert list(under) == ["Set up", "Campaigns", "Sending", "Seeing", "Repair"]
+    assert list(under) == ["Set up", "Campaigns", "Sending", "Seeing", "Comparing", "Repair"]
     assert sorted(name for names in under.values() for name in names) == sorted(SENDLEDGER.commands)  # type: ignore[attr-defined]
 
 
