@@ -14,7 +14,7 @@ from typing import NamedTuple
 from domain import events as e
 from domain.calendar import Schedule, calendar_of, local_date_of
 from domain.campaign import PACED_PHASES, Campaign, evolve
-from domain.counting import begin_of
+from domain.counting import MailCount, Tally
 from domain.leads import LeadState
 from domain.rules import Limits
 
@@ -54,7 +54,6 @@ class Judged(NamedTuple):
     """One send under the rules of its moment: the window, its number on its local date, the time since the last."""
 
     is_open: bool
-    day: date
     nth: int
     in_limit: bool
     gap: timedelta | None
@@ -68,7 +67,7 @@ class Standing:
         self.schedule = Schedule()
         self.limits = Limits()
         self.last: datetime | None = None
-        self._days: Counter[date] = Counter()
+        self._mails = Tally(MailCount())
 
     @classmethod
     def of(cls, campaign: Campaign) -> Standing:
@@ -77,8 +76,7 @@ class Standing:
         if campaign.exists:
             standing.schedule, standing.limits = campaign.schedule, campaign.limits
             standing.last = campaign.last_mail_at
-            for quarter, mails in campaign.mails.quarters().items():
-                standing._days[local_date_of(campaign.schedule.zone, begin_of(quarter))] += mails
+            standing._mails = Tally(campaign.mails)
         return standing
 
     def take(self, event: e.Event) -> None:
@@ -87,8 +85,6 @@ class Standing:
             case e.CampaignCreated():
                 self.schedule, self.limits = event.schedule, event.limits
             case e.ScheduleChanged():
-                if event.schedule.zone != self.schedule.zone:
-                    self._days.clear()  # another zone has other days
                 self.schedule = event.schedule
             case e.LimitsChanged():
                 self.limits = event.limits
@@ -109,24 +105,27 @@ class Standing:
         it was counted, if it was, and the mail before it. `schedule`, `limits`: others than those in force."""
         counted_at, before = alone or (None, self.last)
         limits, zone = limits or self.limits, self.schedule.zone
-        day = local_date_of(zone, at)
-        nth = self._days[day] + 1
-        if counted_at is not None and local_date_of(zone, counted_at) == day:
+        nth = self._mails.on_date_of(at, zone) + 1
+        if counted_at is not None and local_date_of(zone, counted_at) == local_date_of(zone, at):
             nth -= 1
         gap = None if before is None else at - before
         # Further back than that, the clock was set back in between, and the times say nothing of the pace.
         in_pace = gap is None or abs(gap) >= limits.least_gap
         is_open = calendar_of(schedule or self.schedule).is_open(at)
-        return Judged(is_open, day, nth, nth <= limits.daily_limit, gap, in_pace)
+        return Judged(is_open, nth, nth <= limits.daily_limit, gap, in_pace)
+
+    def day(self, at: datetime) -> date:
+        """The local date that limits count."""
+        return local_date_of(self.schedule.zone, at)
 
     def count(self, at: datetime) -> None:
         """One mail more."""
-        self._days[local_date_of(self.schedule.zone, at)] += 1
+        self._mails.add(at)
         self.last = at
 
     def count_past(self, at: datetime) -> None:
         """A mail of an old system, which becomes known after others."""
-        self._days[local_date_of(self.schedule.zone, at)] += 1
+        self._mails.add(at)
         self.last = max(self.last or at, at)
 
 
@@ -263,10 +262,10 @@ class _Judge:
         self._judge(check, self._accepted[event.position] == 1, event, "accepted again")
 
     def _lock(self, event: e.EmailLocked) -> None:
-        judged = self._standing.judge(event.recorded_at)
+        judged, day = self._standing.judge(event.recorded_at), self._standing.day(event.recorded_at)
         self._standing.count(event.recorded_at)
         self._judge(self._schedule, judged.is_open, event, "")
-        self._judge(self._limit, judged.in_limit, event, f"{judged.nth} on {judged.day}")
+        self._judge(self._limit, judged.in_limit, event, f"{judged.nth} on {day}")
         if judged.gap is not None:
             self._judge(self._delay, judged.in_pace, event, f"after {judged.gap}")
         owned = (event.sender, event.epoch) == (self._campaign.owner, self._campaign.epoch)

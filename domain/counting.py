@@ -4,7 +4,7 @@ Kept by quarter of an hour of UTC: every midnight of every zone in use falls on 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import lru_cache
 
 from domain.calendar import Schedule, SendingCalendar, calendar_of
@@ -69,11 +69,6 @@ class Tally(MailCount):
             self._zone, self._day = zone, local_day(at, zone)
             self._count = super().on_date_of(at, zone)
         return self._count
-
-
-def begin_of(quarter: int) -> datetime:
-    """When a quarter of an hour since 1970 began."""
-    return EPOCH + timedelta(seconds=quarter * QUARTER_S)
 
 
 def local_day(at: datetime, zone: str) -> tuple[datetime, datetime]:

@@ -43,7 +43,7 @@ class Roll:
     def __init__(self, raw: bytes = b"") -> None:
         self._bytes = bytearray(raw)
         self.counts = [0] * len(LeadState)
-        for state in LeadState:
+        for state in LeadState if raw else ():
             self.counts[state] = sum(
                 self._bytes.count(state | (status << STATE_BITS)) for status in range(len(V1_STATUSES))
             )

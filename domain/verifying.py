@@ -165,7 +165,7 @@ class _Examination:
             return
         self._attempted(position, at)
         answers.schedule.judge(judged.is_open, position, f"lead {event.lead_id} at {at.isoformat()}")
-        answers.limits.judge(judged.in_limit, position, f"mail {judged.nth} of {judged.day}")
+        answers.limits.judge(judged.in_limit, position, f"mail {judged.nth} of {self._standing.day(at)}")
         if judged.gap is not None:
             answers.limits.judge(judged.in_pace, position, f"lead {event.lead_id} after {judged.gap}")
         listed = self._suppressed.get(event.lead_id)

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
-from domain.calendar import zone_of
+from domain.calendar import local_date_of
+from domain.counting import EPOCH, local_day
 from domain.replay.accepting import Rulebook
 from domain.replay.classes import (
     CRITICAL,
@@ -28,6 +29,7 @@ from domain.replay.noise import UNEXPLAINED, Noise
 EXAMPLES = 5
 """So many differences of a class are named; all are counted."""
 
+HOUR_S = 3600
 COLUMNS = tuple(Column)
 R, A, B = range(3)
 
@@ -40,24 +42,33 @@ Reason = Callable[[int, int], str]
 
 @dataclass(slots=True)
 class Tally:
-    """What one column sent: by local date, by hour, and the gaps from mail to mail in whole seconds."""
+    """What one column sent: by local date, by hour since 1970, and the gaps from mail to mail in whole seconds, but for
+    those over night."""
 
     mails: int = 0
     days: Counter[date] = field(default_factory=Counter)
-    hours: Counter[datetime] = field(default_factory=Counter)
+    hours: Counter[int] = field(default_factory=Counter)
     gaps: Counter[int] = field(default_factory=Counter)
     first_at: datetime | None = None
     last_at: datetime | None = None
     ends_at: datetime | None = None
+    _zone: str = ""
+    _day: date = date.min
+    _start: datetime = EPOCH
+    _end: datetime = EPOCH
 
-    def add(self, at: datetime, day: date) -> None:
+    def add(self, at: datetime, zone: str) -> None:
         """One mail more."""
+        if zone != self._zone or not self._start <= at < self._end:
+            self._zone, (self._start, self._end) = zone, local_day(at, zone)
+            self._day = local_date_of(zone, at)
         self.mails += 1
-        self.days[day] += 1
-        self.hours[at.replace(minute=0, second=0, microsecond=0)] += 1
-        if self.last_at is not None and self.last_at.date() == at.date():
+        self.days[self._day] += 1
+        self.hours[int(at.timestamp()) // HOUR_S] += 1
+        if self.last_at is None:
+            self.first_at = at
+        elif self.last_at >= self._start:
             self.gaps[round((at - self.last_at).total_seconds())] += 1
-        self.first_at = self.first_at or at
         self.last_at = at
 
 
@@ -143,7 +154,7 @@ class Findings:
         else:
             self._split += 1 if entry.mails[A + B - column] is None else -1
         entry.mails[column] = mail
-        self.tallies[column].add(mail.at, mail.at.astimezone(zone_of(self.zone)).date())
+        self.tallies[column].add(mail.at, self.zone)
         if None not in entry.mails:
             self._close(key, self.open.pop(key), None)
         return entry

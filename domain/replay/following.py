@@ -155,9 +155,9 @@ class Following:
         lead = heapq.heappop(self._turns)[2].lead
         self._known.discard((lead.position, lead.attempt))
 
-    def drop(self, position: int) -> None:
+    def drop(self, position: int, attempt: int) -> None:
         """This lead gets no mail any more."""
-        self._known = {key for key in self._known if key[0] != position}
+        self._known.discard((position, attempt))
 
     def due(
         self, campaign: Campaign, mailbox: Mailbox, now: datetime, rules_seen: tuple[int, int]

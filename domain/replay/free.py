@@ -28,7 +28,7 @@ from domain.policies import Send
 from domain.rehearsal import REHEARSED, Rehearsal, copy_of, fold, queued
 from domain.replay.classes import Mail
 from domain.replay.findings import A, B, Findings, Key
-from domain.replay.past import CHANGES_RULES, MAILBOX, Case, Past, Setup
+from domain.replay.past import CHANGES_RULES, MAILBOX, Case, Past, Setup, decision
 from domain.replay.sides import CADENCE, Answer, Crash, Side
 from domain.replay.situations import Situation
 from domain.replay.ticks import Grid, Row, Step, Tick, TickKind, happened
@@ -88,7 +88,7 @@ class Free:
     def _event(self, position: int, event: e.Event) -> None:
         at = happened(event)
         self._other_ticks(at)
-        self.past.advance(position, at)
+        self.past.place = position
         stream = event.originator_id
         case = self.cases.get(stream)
         if stream.startswith(MAILBOX):
@@ -120,8 +120,7 @@ class Free:
 
     def _tick(self, tick: Tick) -> None:
         self._other_ticks(tick.at)
-        self.past.ticks.take(tick)
-        self.past.advance(self.past.place, tick.at)
+        self.past.tick(tick)
         if tick.kind is TickKind.MISSED:
             for case in self.cases.values():
                 case.situations.seen.add(Situation.OUTAGE)
@@ -174,7 +173,7 @@ class _FreeCase(Case):
 
     def take(self, position: int, event: e.Event) -> bool:
         """An event of this campaign; did it change a world?"""
-        self.record(position, event)
+        self.record(position, event, decision(self.campaign, event))
         self.fold(event)
         if isinstance(event, e.EmailLocked):
             for world in self._worlds.values():
@@ -198,11 +197,11 @@ class _FreeCase(Case):
 
     def finish(self) -> None:
         """The history ends."""
-        if self.past.at is None:
+        if (end := self.ends_at) is None:
             return
-        self.findings.finish(self.past.at, lambda column, position: self._worlds[column].reason(position))
+        self.findings.finish(end, lambda column, position: self._worlds[column].reason(position))
         for column, world in self._worlds.items():
-            self.findings.tallies[column].ends_at = world.ends_at(self.past.at)
+            self.findings.tallies[column].ends_at = world.ends_at(end)
 
 
 class World(Rehearsal):

@@ -15,6 +15,7 @@ from itertools import count
 
 from domain import events as e
 from domain.campaign import Campaign
+from domain.leads import Retry
 from domain.mailbox import Mailbox
 from domain.policies import Send, sends_at_once
 from domain.replay.classes import Mail
@@ -66,19 +67,19 @@ class Locked:
             self._tick(step)
             return True
         position, event = step
-        if self._is_over(happened(event)) and isinstance(event, e.EmailLocked | e.EmailSent | e.TickFinished):
+        at, case = happened(event), self.cases.get(event.originator_id)
+        if self._is_over(at) and isinstance(event, e.EmailLocked | e.EmailSent | e.TickFinished):
             return False
-        self.past.advance(position, happened(event))
-        stream, case = event.originator_id, self.cases.get(event.originator_id)
-        if stream.startswith(MAILBOX):
+        self.past.place = position
+        if case is not None:
+            self._of_campaign(case, position, event)
+        elif event.originator_id.startswith(MAILBOX):
             self.past.take(event)
-            self._of_mailbox(stream, position, event)
+            self._of_mailbox(event.originator_id, position, event)
         elif isinstance(event, e.TickFinished):
             self.past.ticks.finished(event)
             for each in self.cases.values() if len(self.cases) == 1 else ():
                 each.findings.noise.take(position, event)
-        elif case is not None:
-            self._of_campaign(case, position, event)
         return True
 
     def finish(self) -> dict[str, Findings]:
@@ -113,8 +114,7 @@ class Locked:
         self._changed[case.stream] = None
 
     def _tick(self, tick: Tick) -> None:
-        self.past.ticks.take(tick)
-        self.past.advance(self.past.place, tick.at)
+        self.past.tick(tick)
         if not self._is_judged(tick.at):
             return
         due = self._due[tick.sender]
@@ -151,12 +151,18 @@ class _LockedCase(Case):
 
     def take(self, position: int, event: e.Event, sender: e.Sender | None) -> None:
         """An event of this campaign. `sender`: whose decision it is, if it is one."""
+        if type(event) is e.EmailQueued:  # an import of any size
+            self.seen(event.recorded_at)
+            self.fold(event)
+            for mind in self._minds.values():
+                mind.seen.queued(event.position, event.priority)
+            return
         judged = self.is_judged(happened(event))
         lead = self._before(event) if sender is not None and judged else None
         if lead is not None:
             for mind in self._minds.values():
                 mind.hold_whom_it_waits_for(self.campaign, lead.position, happened(event))
-        self.record(position, event)
+        self.record(position, event, sender)
         of = self._sender_of(event)
         instead = {column: self._instead(column, lead) for column in self._minds} if lead is not None else {}
         self.fold(event)
@@ -186,8 +192,8 @@ class _LockedCase(Case):
         def reason(column: int, position: int) -> str:
             return waits[column].get(position) or self._says(column)
 
-        if self.past.at is not None:
-            self.findings.finish(self.past.at, reason)
+        if (end := self.ends_at) is not None:
+            self.findings.finish(end, reason)
 
     def _ask_both(self, now: datetime, sender: e.Sender, *, inside: bool) -> None:
         mailbox = self.past.mailbox(self.campaign.mailbox)
@@ -304,21 +310,23 @@ class _LockedCase(Case):
         counted_at = None if isinstance(event, e.EmailFailed) else happened(event)
         return before(self.campaign, event.position, event.attempt, counted_at)
 
-    def _instead(self, column: int, lead: Before) -> tuple[bool, str]:
-        """Before the mail is folded: has this side sent nobody instead, and why not this lead?"""
-        return self._minds[column].sent is None, self._says(column, lead.position)
+    def _instead(self, column: int, lead: Before) -> tuple[bool, str, Retry | None]:
+        """Before the mail is folded: has this side sent nobody instead, why not this lead, and when would it try it
+        again?"""
+        mind = self._minds[column]
+        return mind.sent is None, self._says(column, lead.position), mind.seen.own_retry(lead.position)
 
-    def _follow(self, lead: Before, now: datetime, instead: dict[int, tuple[bool, str]]) -> None:
+    def _follow(self, lead: Before, now: datetime, instead: dict[int, tuple[bool, str, Retry | None]]) -> None:
         """Each side that has not sent this mail is followed on it."""
         entry = self.findings.open.get((lead.position, lead.attempt))
         if entry is None:
             return
         for column, mind in self._minds.items():
             if entry.mails[column] is None:
-                sent_nobody, why = instead[column]
+                sent_nobody, why, retry = instead[column]
                 entry.why[column] = entry.why[column] or why
                 mind.seen.pass_over(lead.position)  # where it waits again: its next attempt comes after this one
-                mind.following.add(mind.seen, lead, now, at_once=sent_nobody)
+                mind.following.add(mind.seen, lead._replace(retry=retry), now, at_once=sent_nobody)
 
     def _note_fate(self, event: e.EmailSkipped | e.EmailSent) -> None:
         if isinstance(event, e.EmailSent):

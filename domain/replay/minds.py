@@ -45,7 +45,7 @@ class Mind:
             self.following.hold_turn(answer.until)
         elif (position := next_in_line(self.seen, self.side.sender, now)) is not None and position != mailed:
             lead = before(campaign, position, campaign.next_attempt(position), None)
-            self.following.hold(self.seen, lead, answer.until)
+            self.following.hold(self.seen, lead._replace(retry=self.seen.own_retry(position)), answer.until)
             self.seen.pass_over(position)
 
     def go_on(self) -> None:
@@ -56,16 +56,14 @@ class Mind:
 
     def fold(self, campaign: Campaign, event: e.Event) -> None:
         """What the event, which is folded, means for its line."""
-        if isinstance(event, e.EmailQueued):
-            self.seen.queued(event.position, event.priority)
-        elif isinstance(event, e.EmailFailed):
+        if isinstance(event, e.EmailFailed):
             self.seen.failed(event)
         elif isinstance(event, e.EmailRequeued | e.InDoubtResolved):
             self.seen.waits_again(event.position, event.recorded_at)
         elif isinstance(event, e.EmailLocked | e.EmailSent | e.EmailSkipped):
             self.seen.gone(event.position)
             if isinstance(event, e.EmailSkipped):
-                self.following.drop(event.position)
+                self.following.drop(event.position, campaign.next_attempt(event.position))
             if self.sent == event.position:
                 self.sent = None
         elif campaign.status is Status.CANCELLED:

@@ -27,6 +27,8 @@ _BY_PEOPLE = (
     e.MailboxResumed,
 )
 
+_TELLING = frozenset({e.MailboxDelayed, e.MailboxPaused, e.TickFinished, *_BY_PEOPLE})
+
 
 class Noise:
     """What happened around the decisions, by place in the log."""
@@ -36,7 +38,7 @@ class Noise:
 
     def take(self, position: int, event: e.Event) -> None:
         """Remember what can have come between a decision and its mail."""
-        text = _text(event)
+        text = _text(event) if type(event) in _TELLING else ""
         if text:
             self._found.append((position, text))
             if len(self._found) > KEPT:

@@ -121,8 +121,7 @@ class Past:
 
     def __init__(self) -> None:
         self.place = 0
-        self.at: datetime | None = None
-        self.began: datetime | None = None
+        self.ticked_at: datetime | None = None
         self.ticks = Ticks()
         self.mailboxes: dict[str, Mailbox] = {}
         self.changes: Counter[str] = Counter()
@@ -148,11 +147,10 @@ class Past:
         if not isinstance(event, e.MailboxSlotTaken):
             self.changes[name] += 1
 
-    def advance(self, position: int, at: datetime) -> None:
-        """So far the log has been read."""
-        self.place = position
-        self.began = self.began or at
-        self.at = max(self.at, at) if self.at else at
+    def tick(self, tick: Tick) -> None:
+        """A tick of any sender, whether or not a campaign of this pass has to do with it."""
+        self.ticks.take(tick)
+        self.ticked_at = max(self.ticked_at, tick.at) if self.ticked_at else tick.at
 
 
 class Case:
@@ -165,6 +163,10 @@ class Case:
         self.campaign = campaign or Campaign(stream)
         self.campaign.mails = Tally(self.campaign.mails)
         self.standing = Standing.of(self.campaign)
+        self.recorded = Standing.of(self.campaign)  # counts imported mails too, whether or not the state does
+        self._imported_at: datetime | None = None
+        self.began: datetime | None = None
+        self._last_at: datetime | None = None
         self.findings = Findings(setup.tolerance, Rulebook(setup.rules, setup.on), setup.measured, setup.is_free)
         if self.campaign.exists:
             self.findings.zone = self.campaign.schedule.zone
@@ -173,6 +175,7 @@ class Case:
         if self.campaign.exists:
             self.schedules.append((EPOCH, self.campaign.schedule))
         self.rules_seen = 0
+        self._epoch = self.campaign.epoch
 
     def go_by(self, rules: tuple[Acceptance, ...]) -> None:
         """These rules accept differences of this campaign."""
@@ -182,24 +185,41 @@ class Case:
         """Does this instant lie in the part that is compared?"""
         return self.setup.start is None or at >= self.setup.start
 
-    def record(self, position: int, event: e.Event) -> None:
-        """Judge what the event says was sent; the state is as it was before it."""
+    @property
+    def ends_at(self) -> datetime | None:
+        """Where the history ends: its last event, or the last tick."""
+        return max((at for at in (self._last_at, self.past.ticked_at) if at is not None), default=None)
+
+    def seen(self, at: datetime) -> None:
+        """Something happened in this campaign."""
+        self.began = self.began or at
+        self._last_at = max(self._last_at, at) if self._last_at else at
+
+    def record(self, position: int, event: e.Event, sender: e.Sender | None) -> None:
+        """Judge what the event says was sent, if it is a decision of this sender; the state is as it was before it."""
+        self.seen(happened(event))
         self.findings.noise.take(position, event)
         self.situations.event(event)
-        if (decided := decision(self.campaign, event)) is not None:
-            self._decided(event, decided)
+        kind = type(event)
+        if sender is not None:
+            self._decided(event, sender)
         elif isinstance(event, e.DuplicateDetected):
             words = "a second acceptance came to light"
             self.findings.breach(R, DifferenceClass.DUPLICATE, Breach(event.lead_id, event.recorded_at, words))
-        self.standing.take(event)
-        if type(event) in CHANGES_RULES:
-            self.rules_seen += 1
+        if kind is e.EmailFailed or kind in CHANGES_RULES:
+            self.standing.take(event)
+            self.recorded.take(event)
+            self.rules_seen += kind in CHANGES_RULES
 
     def fold(self, event: e.Event) -> None:
         """Apply it."""
-        owner = getattr(self.campaign, "owner", None)
         evolve(self.campaign, event)
-        if owner not in (None, self.campaign.owner):
+        if self._imported_at is not None:
+            if self.campaign.last_mail_at == self._imported_at:
+                self.standing.count(self._imported_at)
+            self._imported_at = None
+        if self.campaign.epoch != self._epoch:
+            self._epoch = self.campaign.epoch
             self.situations.seen.add(Situation.OWNER)
         if type(event) in CHANGES_RULES:
             self.findings.zone = self.campaign.schedule.zone
@@ -213,8 +233,13 @@ class Case:
             key = (event.position, event.attempt)
             self._judge_recorded(event, at)
             self.findings.mailed(R, key, event.lead_id, self._recorded_mail(event, key, sender, own), own)
-        if not isinstance(event, e.EmailFailed):
+        if isinstance(event, e.EmailFailed):
+            return
+        self.recorded.count(at)
+        if isinstance(event, e.EmailLocked):
             self.standing.count(at)
+        else:
+            self._imported_at = at
 
     def _recorded_mail(self, event: e.Event, key: Key, sender: e.Sender, own: int) -> Mail:
         ticks, entry = self.past.ticks, self.findings.open.get(key)
@@ -235,7 +260,7 @@ class Case:
             return
         self.judge_state(R, event.position, event.lead_id, at)
         mailbox = self.past.mailbox(self.campaign.mailbox)
-        self.judge_rules(R, event.lead_id, at, self.standing.judge(at), mailbox)
+        self.judge_rules(R, event.lead_id, at, self.recorded.judge(at), mailbox)
 
     def judge_state(self, column: int, position: int, lead_id: int, at: datetime) -> bool:
         """Does this lead wait? If not, it is a duplicate or forbidden."""
@@ -256,7 +281,7 @@ class Case:
         if not judged.is_open:
             findings.breach(column, DifferenceClass.WINDOW, Breach(lead_id, at, "outside the calendar"))
         if not judged.in_limit:
-            words = f"number {judged.nth} on {judged.day}"
+            words = f"number {judged.nth} on {self.standing.day(at)}"
             findings.breach(column, DifferenceClass.LIMIT, Breach(lead_id, at, words))
         if not judged.in_pace:
             findings.breach(column, DifferenceClass.LIMIT, Breach(lead_id, at, f"{judged.gap} after the last"))
@@ -268,15 +293,16 @@ class Case:
 def decision(campaign: Campaign, event: e.Event) -> e.Sender | None:
     """The sender that this event says decided to mail a lead; None for any other event. An acceptance without a lock
     is an imported one."""
-    match event:
-        case e.EmailLocked():
-            return event.sender
-        case e.EmailFailed() if event.token is None:
-            return event.sender
-        case e.EmailSent() if event.token not in campaign.open:
-            return campaign.owner
-        case _:
-            return None
+    kind = type(event)
+    if kind not in LEAD_DECISIONS:
+        return None
+    if isinstance(event, e.EmailLocked):
+        return event.sender
+    if isinstance(event, e.EmailFailed):
+        return event.sender if event.token is None else None
+    if isinstance(event, e.EmailSent) and event.token not in campaign.open:
+        return campaign.owner
+    return None
 
 
 LEAD_DECISIONS = (e.EmailLocked, e.EmailFailed, e.EmailSent)

@@ -7,12 +7,13 @@ import inspect
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from itertools import accumulate, pairwise
 
 from domain import calendar, campaign, counting, gate, leads, mailbox, policies, rules
 from domain.calendar import clock_of
+from domain.counting import EPOCH
 from domain.replay.classes import CRITICAL, WEIGHTS, Column, Difference, DifferenceClass
 from domain.replay.findings import COLUMNS, A, B, Findings, Tally
 from domain.replay.past import Case, Setup
@@ -37,6 +38,7 @@ from domain.replay.situations import Situation
 LEAST_FIDELITY = 0.995
 """Below this the replay is no picture of what happened, and nothing can be concluded."""
 
+HOUR = timedelta(hours=1)
 ORDER = {kind: nth for nth, kind in enumerate(DifferenceClass)}
 
 
@@ -275,6 +277,6 @@ def _column(column: Column, tally: Tally) -> ColumnPart:
         last_at=tally.last_at,
         ends_at=tally.ends_at,
         days=sorted(tally.days.items()),
-        hours=sorted(tally.hours.items()),
+        hours=[(EPOCH + hour * HOUR, mails) for hour, mails in sorted(tally.hours.items())],
         gaps=sorted(tally.gaps.items()),
     )

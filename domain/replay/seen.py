@@ -59,6 +59,10 @@ class Seen(Campaign):
             retry = self._own[position] = retry if due_at is not None else self._own.get(position, retry)
             heapq.heappush(self._retries, retry)
 
+    def own_retry(self, position: int) -> Retry | None:
+        """When this sender would try it again, if it waits for that."""
+        return self._own.get(position) if position in self.retry_of else None
+
     def pass_over(self, position: int) -> None:
         """This side has sent it, and the recorded sender went on with another."""
         self._ahead.add(position)

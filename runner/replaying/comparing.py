@@ -134,12 +134,12 @@ def _prove_first(ledger: Ledger, request: Request) -> Iterator[tuple[int, Proof]
 def _report(case: Case, past: Past, history: History, setup: Setup, proof: Proof | None) -> Report:
     about = About(
         first_position=history.first_position(case.stream),
-        last_position=history.last_position,
+        last_position=history.last_position(case.stream),
         history=history.digest(case.stream),
         events=history.events(case.stream),
         ticks=past.ticks.numbers.total(),
-        first_at=past.began,
-        last_at=past.at,
+        first_at=case.began,
+        last_at=case.ends_at,
         zone_database=versions.zone_database(),
         holidays=versions.holidays(),
         assumed=tuple(_assumed(case, past, setup)),

@@ -27,9 +27,9 @@ class History:
         self.up_to = ledger.position()
         self.ticks: list[Row] = [row for row in self._log.ticks(after) if row[0] <= self.up_to]
         self._mailboxes = {stream: self._mailboxes_of(stream) for stream in map(campaign_stream, numbers)}
-        self.last_position = 0
         self._hashes = {stream: hashlib.sha256() for stream in self._streams}
         self._first: dict[str, int] = {}
+        self._last: dict[str, int] = {}
         self._events = Counter[str]()
 
     @property
@@ -50,10 +50,14 @@ class History:
         """Where the first of them stands."""
         return min((self._first[s] for s in (campaign, *self._mailboxes[campaign]) if s in self._first), default=0)
 
+    def last_position(self, campaign: str) -> int:
+        """Where the last of them stands."""
+        return max((self._last[s] for s in (campaign, *self._mailboxes[campaign]) if s in self._last), default=0)
+
     def rows(self) -> Iterator[Row]:
         """The events, in log order."""
         self._hashes = {stream: hashlib.sha256() for stream in self._streams}
-        self._first, self._events = {}, Counter()
+        self._first, self._last, self._events = {}, {}, Counter()
         rows = self._log.rows(self._streams, self._after, self.up_to)
         while some := self._next(rows):
             for row in some:
@@ -61,7 +65,7 @@ class History:
                 self._hashes[stream].update(f"{position} {version} {topic} ".encode() + state)
                 self._first.setdefault(stream, position)
                 self._events[stream] += 1
-                self.last_position = position
+                self._last[stream] = position
                 yield read(row)
 
     def replies(self, stream: str) -> list[Row]:

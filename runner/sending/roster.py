@@ -50,7 +50,8 @@ class Roster:
         return list(self._entries)
 
     def flagged(self) -> list[int]:
-        """Of those that were asked about: whom V2 shall migrate, and has not tried to since something happened in them."""
+        """Those that V2 shall migrate, and has not tried to since something happened in them: of all that were asked
+        about."""
         found = []
         for number, entries in self._entries.items():
             state = next((entry.campaign for entry in entries.values()), None)

@@ -16,7 +16,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tests.benchmarks import audit, cold_load, drain, growth, idle_tick, lead_import, million, plan, postgres, rebuild
+from tests.benchmarks import (
+    audit,
+    cold_load,
+    drain,
+    growth,
+    idle_tick,
+    lead_import,
+    million,
+    plan,
+    postgres,
+    rebuild,
+    replay,
+)
 from tests.benchmarks.core import Figure, Result, Size
 
 Benchmark = Callable[[Size, Path], Iterator[Result]]
@@ -30,6 +42,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "million": million.run,
     "growth": growth.run,
     "plan": plan.run,
+    "replay": replay.run,
     "postgres": postgres.run,
     "audit": audit.run,
 }

@@ -1,0 +1,157 @@
+"""`compare`, `replay` and `shadow` as a user runs them: what they say, and how they end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from runner.sink import Sink
+from tests.cli.desk import DONE, FAILED, MONDAY, Desk
+
+INCONCLUSIVE = 3
+EVENING = f"{MONDAY}T18:00+02:00"
+
+
+@pytest.fixture
+def past(desk: Desk, sink: Sink) -> Desk:
+    """A day of one campaign on V1; one address is refused for good, one at first."""
+    desk.ledger()
+    desk.mailbox(sink.port)
+    desk.campaign()
+    desk.done("run", "--until", EVENING)
+    return desk
+
+
+def test_a_campaign_is_compared_and_everything_a_person_wants_is_said(past: Desk) -> None:
+    said = past.says("compare", "run", "1", "--tolerance", "1h")
+
+    assert said.code == DONE, said
+    of_v1 = "R vs A  100.00% of 5 by v1"
+    for words in ("Self-check", "mutants 3/3", of_v1, "100.00% strict", "EQUIVALENT", "not seen:"):
+        assert words in said.out
+
+
+def test_what_differs_ends_with_1_and_as_json_with_all_there_is(past: Desk) -> None:
+    said = past.says("compare", "run", "1", "--tolerance", "1m", "--format", "json")
+    report = json.loads(said.out)
+
+    assert said.code == FAILED
+    assert report["verdict"] == "DIFFERENT"
+    assert {one["name"] for one in report["classes"]} == {"SHIFT"}  # V2 backs off a quarter of an hour
+    assert report["manifest"]["mode"] == "locked"
+
+
+def test_what_if_says_mails_a_day_and_the_end(past: Desk) -> None:
+    said = past.says("compare", "run", "1", "--set", "v2.every=30m")
+
+    assert said.code == FAILED
+    assert "B v2 (every 1800 s)" in said.out
+    assert "mails a day" in said.out
+    assert f"Ends B      {MONDAY} 11:00:00 Europe/Warsaw" in said.out
+
+
+def test_nothing_sent_is_inconclusive(desk: Desk) -> None:
+    desk.ledger()
+    desk.mailbox()
+    desk.campaign(started=False)
+
+    said = desk.says("compare", "run", "1")
+
+    assert said.code == INCONCLUSIVE
+    assert "nothing was sent in this range" in said.out
+
+
+def test_all_campaigns_are_listed_the_worst_first(past: Desk) -> None:
+    past.campaign(
+        ('name = "Autumn 2026"', 'name = "Never begun"'), people="email\nmia@customer.example\n", started=False
+    )
+    said = past.says("compare", "run", "--all", "--tolerance", "1m", "--format", "json")
+
+    rows = json.loads(said.out)
+    assert said.code == FAILED
+    assert [row["verdict"] for row in rows] == ["DIFFERENT", "INCONCLUSIVE"]
+
+
+def test_a_lead_is_explained_with_what_each_side_saw(past: Desk) -> None:
+    rows = past.rows("compare", "explain", "1", "--lead", "2")
+
+    says = {(row["column"], row["says"]) for row in rows}
+    assert {("R", "EmailFailed"), ("A", "send lead 2"), ("B", "send lead 2")} <= says
+
+
+def test_accepted_differences_are_counted_apart(past: Desk) -> None:
+    rule = ("--class", "SHIFT", "--where", "why=back-off", "--reason", "V2 backs off", "--expires", "2026-12-31")
+    past.done("compare", "accept", "1", *rule, "--at-most", "5")
+
+    said = past.says("compare", "run", "1", "--tolerance", "5m")
+
+    assert said.code == DONE, said
+    assert "100.00% with accepted" in said.out
+
+
+def test_pictures_are_drawn(past: Desk, tmp_path: Path) -> None:
+    past.says("compare", "run", "1", "--plot", str(tmp_path / "compare.svg"))
+
+    assert (tmp_path / "compare.svg").read_text(encoding="utf-8").startswith("<?xml")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("compare", "run"),
+        ("compare", "run", "1", "--all"),
+        ("compare", "run", "7"),
+        ("compare", "run", "1", "--set", "v2.colour=red"),
+        ("compare", "run", "1", "--set", "v2.every=30m", "--mode", "locked"),
+        ("compare", "run", "1", "--from", "yesterday"),
+        ("compare", "run", "1", "--plot", "compare.gif"),
+        ("compare", "run", "--all", "--plot", "compare.svg"),
+        ("compare", "explain", "1", "--lead", "99"),
+        ("compare", "accept", "1", "--class", "WINDOW", "--reason", "r", "--expires", "2026-12-31", "--at-most", "1"),
+        ("compare", "accept", "1", "--class", "SHIFT", "--reason", "r", "--expires", "soon", "--at-most", "1"),
+        ("compare", "accept", "1", "--class", "SHIFT", "--reason", "r", "--expires", "2020-01-01", "--at-most", "1"),
+        ("replay", "at", "7", MONDAY),
+        ("replay", "at", "1", "noon"),
+        ("replay", "check", "7"),
+        ("shadow", "stop", "1"),
+        ("shadow", "report", "1"),
+        ("shadow", "start", "7"),
+    ],
+)
+def test_what_cannot_be_done_changes_nothing_and_is_said(past: Desk, words: tuple[str, ...]) -> None:
+    past.refused(*words)
+
+
+def test_a_campaign_is_shown_as_it_was(past: Desk) -> None:
+    then = past.rows("replay", "at", "1", f"{MONDAY}T09:03")
+    early = past.done("replay", "at", "1", "2020-01-01T12:00")
+
+    assert (then["status"]["sent"], then["status"]["queued"]) == (1, 2)
+    assert then["send_log"][0]["lead_id"] == 2
+    assert "There was no such campaign yet." in early
+
+
+def test_todays_code_decides_as_was_recorded(past: Desk) -> None:
+    said = past.says("replay", "check", "1")
+
+    assert said.code == DONE
+    assert "100.00%" in said.out
+
+
+def test_a_shadow_decides_beside_the_owner(desk: Desk, sink: Sink) -> None:
+    desk.ledger()
+    desk.mailbox(sink.port)
+    desk.campaign()
+    desk.done("shadow", "start", "1")
+    desk.done("run", "--until", EVENING)
+
+    told = desk.rows("shadow", "report", "1")
+
+    assert told["on"]
+    assert told["decided"] == 5
+    assert {row["shadow"] for row in told["decisions"]} == {"v2"}
+    assert all(row["owner_sent"] for row in told["decisions"])
+    desk.done("shadow", "stop", "1")
+    assert "off" in desk.done("shadow", "report", "1")

@@ -1,0 +1,91 @@
+"""The free mode: each side lives by its own mails, on the ticks and the answers that were recorded, or on others."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from domain import commands
+from domain import events as e
+from domain.replay.classes import Column, DifferenceClass
+from domain.replay.findings import A, B
+from domain.replay.past import Setup
+from domain.replay.sides import Side, WhatIf
+from domain.rules import Limits
+from tests.databases import on_sqlite
+from tests.faults.world import World
+from tests.replay.given import DAY, HOUR, MINUTE, MONDAY, OFFICE, PACED, SPARSE, Recorded, broken, faithful, found, run
+
+pytestmark = on_sqlite
+
+FREE = Setup(is_free=True)
+
+
+@pytest.mark.parametrize(("sender", "own"), [("v1", A), ("v2", B)])
+def test_a_senders_own_world_is_the_record(world: World, sender: e.Sender, own: int) -> None:
+    world.campaign(1, sender, ["lead", "busy", "refused", "silent", *["lead"] * 4], limits=PACED, schedule=OFFICE)
+    run(world, MONDAY, MONDAY + HOUR)
+
+    findings = Recorded.of(world).compared(FREE)
+
+    assert faithful(findings, own)
+    assert findings.tallies[own].mails == findings.tallies[0].mails
+    assert findings.breaches == {}
+
+
+def test_a_slower_cadence_says_how_many_mails_a_day_and_when_it_ends(world: World) -> None:
+    """Half-hourly ticks, as a cron line may be read: two mails an hour, twelve a window of six hours."""
+    world.campaign(1, "v1", ["lead"] * 30, limits=PACED, schedule=OFFICE)
+    run(world, MONDAY, MONDAY + DAY, SPARSE)
+    half_hourly = Side("v2", WhatIf(every=timedelta(minutes=30)))
+
+    tally = Recorded.of(world).compared(FREE, b=half_hourly).tallies[B]
+
+    assert max(tally.days.values()) == 12
+    assert tally.ends_at is not None
+    assert tally.ends_at.date() == (MONDAY + 2 * DAY).date()
+
+
+def test_only_the_first_difference_is_a_root_and_the_rest_its_consequence(world: World) -> None:
+    world.campaign(1, "v1", ["lead"] * 12, limits=PACED, schedule=OFFICE)
+    run(world, MONDAY, MONDAY + 2 * HOUR)
+
+    findings = Recorded.of(world).compared(FREE, b=Side("v2", WhatIf(delay_s=300)))
+
+    counts = findings.classes[DifferenceClass.SHIFT]
+    assert set(found(findings)) == {"SHIFT"}
+    assert counts.root == 1
+    assert counts.consequence >= 5
+    assert counts.examples[0].is_root
+
+
+def test_a_lower_limit_spreads_the_mails_over_more_days_and_breaks_no_rule(world: World) -> None:
+    world.campaign(1, "v1", ["lead"] * 6, limits=Limits(daily_limit=6, delay_s=600), schedule=OFFICE)
+    run(world, MONDAY, MONDAY + 2 * DAY, SPARSE)
+
+    findings = Recorded.of(world).compared(FREE, b=Side("v2", WhatIf(daily_limit=3)))
+
+    assert list(findings.tallies[A].days.values()) == [6]
+    assert list(findings.tallies[B].days.values()) == [3, 3]
+    assert findings.breaches == {}
+
+
+def test_what_a_person_did_happens_in_both_worlds(world: World) -> None:
+    """A pause, a skipped lead, new leads' limits: at the same time for both."""
+    world.campaign(1, "v1", ["lead"] * 6, limits=PACED, schedule=OFFICE)
+    run(world, MONDAY, MONDAY + 3 * MINUTE)
+    later = MONDAY + 3 * MINUTE
+    world.ledger.on_campaign(1, lambda c: commands.skip(c, [5], "suppressed", now=later))
+    world.ledger.on_campaign(1, lambda c: commands.pause(c, actor="anna", reason=None, now=later))
+    run(world, later, later + HOUR)
+    world.ledger.on_campaign(1, lambda c: commands.resume(c, actor="anna", reason=None, now=later + HOUR))
+    run(world, later + HOUR, later + 2 * HOUR)
+
+    findings = Recorded.of(world).compared(FREE)
+
+    assert [tally.mails for tally in findings.tallies] == [5, 5, 5]
+    for tally in findings.tallies:
+        assert not any(later <= mail < later + HOUR for mail in (tally.last_at,) if mail)
+    assert found(findings) == {}
+    assert broken(findings, Column.B) == {}

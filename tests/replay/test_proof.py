@@ -1,0 +1,76 @@
+"""A comparison proves itself: on what the daemon wrote it holds, and what is wrong with it would be seen."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from datetime import datetime
+
+import pytest
+
+from domain import events as e
+from domain.campaign import Campaign
+from domain.mailbox import Mailbox
+from domain.policies import Send
+from domain.replay.past import Setup
+from domain.replay.proving import Proof, prove
+from domain.replay.sides import Side, as_owner
+from domain.replay.slices import Slice, take
+from domain.rules import Wait
+from runner.replaying.again import digest_elsewhere
+from runner.replaying.history import History
+from tests.databases import on_sqlite
+from tests.faults.world import World
+from tests.replay.given import HOUR, MINUTE, MONDAY, OFFICE, PACED, run
+
+pytestmark = on_sqlite
+
+
+@pytest.fixture
+def part(world: World) -> Slice:
+    """A morning of V1, with a temporary failure."""
+    world.campaign(1, "v1", ["lead", "busy", *["lead"] * 8], limits=PACED, schedule=OFFICE)
+    run(world, MONDAY - 3 * MINUTE, MONDAY + HOUR)
+    return slice_of(world, None)
+
+
+def slice_of(world: World, size: int | None) -> Slice:
+    history = History(world.ledger, [1])
+    return take("campaign-1", history.rows(), history.ticks, history.replies("campaign-1"), size, None)
+
+
+@pytest.mark.parametrize("is_free", [False, True])
+def test_the_proof_holds_on_what_the_daemon_wrote(part: Slice, is_free: bool) -> None:
+    proof = prove(part, Setup(is_free=is_free), digest_elsewhere)
+
+    assert proof.holds
+    assert (proof.seeded, proof.found, proof.identity, proof.looked_ahead) == (3, 3, 0, 0)
+    assert proof.looks >= 15
+
+
+def test_it_holds_over_a_slice_from_the_middle_of_a_state(part: Slice, world: World) -> None:  # noqa: ARG001
+    short = slice_of(world, 9)
+
+    assert (len(short.rows), short.is_whole) == (9, False)
+    assert prove(short, Setup()).holds
+
+
+def test_a_policy_that_draws_lots_is_not_deterministic(part: Slice) -> None:
+    lots = random.Random(7)  # noqa: S311 - the very mistake
+
+    def drawing(campaign: Campaign, mailbox: Mailbox, sender: e.Sender, now: datetime) -> Send | Wait:
+        answer = as_owner(campaign, mailbox, sender, now)
+        return answer if lots.random() < 0.5 else Wait(answer.rule if isinstance(answer, Wait) else Wait.__name__, now)  # type: ignore[arg-type]
+
+    assert not prove(part, Setup(b=Side("v2", policy=drawing))).is_deterministic
+
+
+def test_a_digest_of_another_process_that_differs_is_seen(part: Slice) -> None:
+    assert not prove(part, Setup(), lambda _part, _setup: "0" * 64).same_twice
+
+
+def test_a_proof_with_a_mutant_that_was_missed_does_not_hold(part: Slice) -> None:
+    proof = prove(part, Setup())
+
+    assert not replace(proof, found=2, not_found=("one lead dropped",)).holds
+    assert isinstance(proof, Proof)
