@@ -25,7 +25,7 @@ from tests.databases import on_sqlite
 from tests.faults.world import World
 from tests.replay.given import HOUR, MINUTE, MONDAY, OFFICE, PACED, run
 
-SCHEMA = Path(__file__).parents[2] / "docs" / "schemas" / "comparison.schema.json"
+SCHEMA = Path(__file__).parents[2] / "docs" / "comparison.schema.json"
 
 
 def written(report: Report) -> Any:
