@@ -32,7 +32,7 @@ def _moved(campaign: Campaign, event: Moved) -> None:
 
 @pytest.fixture(autouse=True)
 def _known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(campaigns._EVOLVE, Moved, _moved)
+    monkeypatch.setitem(campaigns._EVOLVE, Moved, _moved)  # type: ignore[misc]
 
 
 def tick_until_wait(world: World, history: list[e.Event]) -> None:
