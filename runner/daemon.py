@@ -116,7 +116,7 @@ class Runner:
     def sweep(self) -> None:
         """Put in doubt what runners that are gone left locked, and remember how far the ledger has come."""
         self._alive.beat()
-        self._shadows.note(self.roster.refresh())
+        guarded(self._shadows.note, self.roster.refresh())
         for number in self.roster.campaigns:
             try:
                 sweep(self._ledger, number, self._alive, self._clock)
@@ -127,7 +127,7 @@ class Runner:
     def tick(self, sender: Sender) -> Tick | None:
         """One tick: hands what is due to the workers. None when nothing is. The caller may wait for the tick."""
         now = self._clock.now()
-        self._shadows.note(self.roster.refresh())
+        guarded(self._shadows.note, self.roster.refresh())
         due, _ = self.roster.due(sender, now)
         with self._guard:
             idle = {number: mailbox for number, mailbox in due.items() if number not in self._under_way}
@@ -169,7 +169,7 @@ class Runner:
         self._let_go(job.campaign)
         if tick_is_over:
             guarded(self._diary.finished, job.tick)
-        self._shadows.after_tick(job.campaign)
+        guarded(self._shadows.after_tick, job.campaign)
 
     def _let_go(self, number: int) -> None:
         with self._guard:
