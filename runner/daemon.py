@@ -124,7 +124,7 @@ class Runner:
     def sweep(self) -> None:
         """Put in doubt what runners that are gone left locked, and remember how far the ledger has come."""
         self._alive.beat()
-        self._shadows.note(self.roster.refresh())
+        guarded(self._shadows.note, self.roster.refresh())
         for number in self.roster.campaigns:
             try:
                 sweep(self._ledger, number, self._alive, self._clock)
@@ -141,7 +141,7 @@ class Runner:
     def tick(self, sender: Sender) -> Tick | None:
         """One tick: hands what is due to the workers. None when nothing is. The caller may wait for the tick."""
         now = self._clock.now()
-        self._shadows.note(self.roster.refresh())
+        guarded(self._shadows.note, self.roster.refresh())
         if self._sealer is not None and self._sealer.is_due():
             guarded(self.seal)
         due, _ = self.roster.due(sender, now)
@@ -207,7 +207,7 @@ class Runner:
         self._let_go(job.campaign)
         if tick_is_over:
             guarded(self._diary.finished, job.tick)
-        self._shadows.after_tick(job.campaign)
+        guarded(self._shadows.after_tick, job.campaign)
 
     def _let_go(self, number: int) -> None:
         with self._guard:

@@ -196,8 +196,8 @@ class Findings:
             self.assumed_outcomes.update(column for column in (A, B) if entry.mails[column])
         if kind is not DifferenceClass.UNKNOWN:
             if entry.own in self._measured:
-                self.patterns[pattern] += 1
-                self._hold_against_record(entry, recorded, own)
+                is_explained = self._hold_against_record(entry, recorded, own)
+                self.patterns[Pattern.NOISE if is_explained else pattern] += 1
             self.judged += 1
             self.equal += kind is None
         if a and b:
@@ -216,12 +216,15 @@ class Findings:
         _, a, b = entry.mails
         return (a is None) is not (b is None) and end - (a or b).at <= self._tolerance  # type: ignore[union-attr]
 
-    def _hold_against_record(self, entry: Entry, recorded: Mail | None, own: Mail | None) -> None:
+    def _hold_against_record(self, entry: Entry, recorded: Mail | None, own: Mail | None) -> bool:
+        """True where the two differ and the history says why."""
         self.held_against[entry.own] += 1
         if agrees(recorded, own):
             self.faithful[entry.own] += 1
-        else:
-            self.causes[entry.fate or self.noise.between(recorded, own, self.zone) or UNEXPLAINED] += 1
+            return False
+        cause = entry.fate or self.noise.between(recorded, own, self.zone) or UNEXPLAINED
+        self.causes[cause] += 1
+        return cause != UNEXPLAINED
 
     def _count(self, difference: Difference) -> None:
         count = self.classes.setdefault(difference.kind, ClassCount())

@@ -19,7 +19,7 @@ from domain.attempts import AttemptState
 from domain.campaign import Campaign, evolve
 from domain.checks import Standing
 from domain.commands import Failure
-from domain.counting import MailCount, Tally
+from domain.counting import EPOCH, MailCount, Tally
 from domain.errors import CommandRefused
 from domain.leads import LeadState
 from domain.mailbox import Mailbox
@@ -276,9 +276,9 @@ class World(Rehearsal):
         if left > PLANNED or not self.campaign.exists:
             return None
         every = self._side.what_if.every or CADENCE[self._side.sender]
-        tried = copy_of(self.campaign)
+        tried, following = copy_of(self.campaign), EPOCH + every * -((EPOCH - end) // every)
         try:
-            plan = make_plan(tried, [tried], self._mailbox_now(), {self._side.sender: every}, end)
+            plan = make_plan(tried, [tried], self._mailbox_now(), {self._side.sender: every}, following)
         except CommandRefused:
             return None
         return None if plan.left else plan.ends_at

@@ -21,15 +21,14 @@ from domain.policies import Send, sends_at_once
 from domain.replay.classes import Mail
 from domain.replay.findings import A, B, Entry, Findings
 from domain.replay.following import Before, before
-from domain.replay.minds import Mind
+from domain.replay.minds import UNASKED, Mind
 from domain.replay.past import MAILBOX, Case, Past, Setup, Witness, decision
 from domain.replay.sides import Answer, Crash
 from domain.replay.situations import Situation
 from domain.replay.ticks import Step, Tick, TickKind, happened
-from domain.rules import Rule, Wait
+from domain.rules import Wait
 
 OUTCOMES = (e.EmailSent, e.EmailFailed, e.EmailInDoubt)
-AT_REST = (Rule.EMPTY, Rule.STUCK)
 ONE_A_TICK = "the tick sends one mail only"
 
 
@@ -141,13 +140,14 @@ class _LockedCase(Case):
         super().__init__(stream, setup, past, campaign)
         self._witness = witness
         self._new: list[tuple[Entry, int, int]] = []
+        self._next_tick: datetime | None = None  # where a side goes on by itself, for the owner sends no more
         self._minds = {A: Mind(setup.a, self.campaign), B: Mind(setup.b, self.campaign)}
 
     @property
     def again_at(self) -> datetime | None:
         """When a side is to be asked again, if nothing happens until then."""
-        times = [at for mind in self._minds.values() for at in (mind.again, mind.following.again_at) if at is not None]
-        return min(times, default=None)
+        times = [at for mind in self._minds.values() for at in (mind.again, mind.following.again_at)]
+        return min((at for at in (*times, self._next_tick) if at is not None), default=None)
 
     def take(self, position: int, event: e.Event, sender: e.Sender | None) -> None:
         """An event of this campaign. `sender`: whose decision it is, if it is one."""
@@ -198,12 +198,13 @@ class _LockedCase(Case):
     def _ask_both(self, now: datetime, sender: e.Sender, *, inside: bool) -> None:
         mailbox = self.past.mailbox(self.campaign.mailbox)
         rules_seen = (self.rules_seen, self.past.changes[self.campaign.mailbox])
-        own = self._minds[self.setup.column(sender)].answer
-        at_rest = isinstance(own, Wait) and own.rule in AT_REST
+        own = self._minds[self.setup.column(sender)]
+        at_rest = own.rests
         self._new.clear()
         for column, mind in self._minds.items():
-            if at_rest and not inside:
+            if at_rest and not inside and mind.sent is not None:
                 mind.go_on()
+                mind.version = UNASKED
             version = (self.campaign.version, rules_seen[1])
             if mind.sent is None and not (inside and mind.side.one_a_tick) and not mind.holds(version, now):
                 mind.version = version
@@ -215,6 +216,8 @@ class _LockedCase(Case):
         for entry, other, position in self._new:  # both have been asked
             if entry.mails[other] is None:
                 entry.why[other] = entry.why[other] or self._says(other, position)
+        waits_for_nobody = own.rests and any(mind.sent is not None for mind in self._minds.values())
+        self._next_tick = now if waits_for_nobody else None
 
     def _ask(self, column: int, mind: Mind, mailbox: Mailbox, now: datetime, sender: e.Sender) -> None:
         turn = mind.following.turn(mind.seen, now)

@@ -13,6 +13,9 @@ from domain.replay.seen import Seen
 from domain.replay.sides import Answer, Side
 from domain.rules import Rule, Wait
 
+UNASKED = (-1, -1)
+AT_REST = (Rule.EMPTY, Rule.STUCK)
+
 
 class Mind:
     """What a side said last, and until when that holds. `sent`: whom it sent since the recorded sender's last mail: it
@@ -24,10 +27,15 @@ class Mind:
         self.side = side
         self.seen = Seen(campaign, side.sender)
         self.answer: Answer | None = None
-        self.version = (-1, -1)
+        self.version = UNASKED
         self.again: datetime | None = None
         self.sent: int | None = None
         self.following = Following(side)
+
+    @property
+    def rests(self) -> bool:
+        """Has it nobody left to send to?"""
+        return isinstance(self.answer, Wait) and self.answer.rule in AT_REST
 
     def holds(self, version: tuple[int, int], now: datetime) -> bool:
         """Would it say the same again?"""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from domain import commands, erasing
@@ -22,6 +22,22 @@ LATER = NOON + 2 * MINUTE
 LISBON = Schedule(zone="Europe/Lisbon")
 SLOWER = Limits(daily_limit=7, delay_s=600, max_attempts=2)
 TICK = {"runner": "runner-1", "sender": "v2"}
+ACCEPTED_DIFFERENCE = {
+    "difference": "SHIFT",
+    "where": "why=delay",
+    "reason": "the pace is drawn anew",
+    "expires": date(2026, 12, 31),
+    "at_most": 9,
+    "actor": "anna",
+}
+SHADOW_DECISION = {
+    "position": 0,
+    "lead_id": 100,
+    "attempt": 1,
+    "sender": "v1",
+    "decided_at": NOON,
+    "log_position": 7,
+}
 
 # --- given ---
 

@@ -99,6 +99,17 @@ def test_what_v1_may_not_pick_is_extra(world: World) -> None:
     assert findings.patterns == {Pattern.DIFFERENCE: 3}
 
 
+def test_what_v1_leaves_behind_is_extra_for_v2(world: World) -> None:
+    """V1 rests, for it may pick none of them; V2 goes on all the same."""
+    world.campaign(1, "v1", ["lead"] * 3, limits=PACED, schedule=OFFICE, v1_status="replied")
+    run(world, MONDAY, MONDAY + 30 * MINUTE)
+
+    findings = Recorded.of(world).compared()
+
+    assert found(findings) == {"EXTRA": 3}
+    assert [tally.mails for tally in findings.tallies] == [0, 0, 3]
+
+
 def test_what_a_lower_limit_holds_back_is_missing(world: World) -> None:
     b = Side("v2", WhatIf(daily_limit=3))
 
