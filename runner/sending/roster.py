@@ -86,11 +86,12 @@ class Roster:
         return due, waiting
 
     def _read(self, number: int) -> Campaign | None:
-        """One of which no policy was asked yet. Of one that cannot be read it is told when a policy is."""
+        """One of which no policy was asked yet."""
         try:
             with self._ledger.campaign(number) as campaign:
                 return campaign
-        except Exception:  # as in `due`
+        except Exception:  # one that cannot be read must not silence all others
+            log.exception("a campaign cannot be read", campaign=number)
             return None
 
     def _ask(self, number: int, sender: Sender, now: datetime) -> _Entry:

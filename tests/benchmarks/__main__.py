@@ -16,7 +16,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tests.benchmarks import cold_load, drain, growth, idle_tick, lead_import, million, plan, postgres, rebuild
+from tests.benchmarks import (
+    cold_load,
+    crossing,
+    drain,
+    growth,
+    idle_tick,
+    lead_import,
+    million,
+    plan,
+    postgres,
+    rebuild,
+)
 from tests.benchmarks.core import Figure, Result, Size
 
 Benchmark = Callable[[Size, Path], Iterator[Result]]
@@ -29,6 +40,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "idle-tick": idle_tick.run,
     "million": million.run,
     "growth": growth.run,
+    "crossing": crossing.run,
     "plan": plan.run,
     "postgres": postgres.run,
 }
