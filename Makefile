@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint types check bench clean
+.PHONY: help setup run test lint types schemas check bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,6 +29,9 @@ lint: $(STAMP) ## ruff: rules and format
 
 types: $(STAMP) ## mypy --strict
 	$(BIN)/mypy
+
+schemas: $(STAMP) ## write the JSON Schemas of all events into docs/schemas
+	$(BIN)/sendledger audit schemas docs/schemas
 
 check: lint types test ## everything CI runs
 

@@ -267,6 +267,10 @@ def _skipped(campaign: Campaign, event: e.EmailSkipped) -> None:
     campaign.retry_of.pop(event.position, None)
 
 
+def _erased(_campaign: Campaign, _event: e.PersonErased) -> None:
+    """Whoever waited was skipped by the event before: nothing of what may happen next changes."""
+
+
 def _requeued(campaign: Campaign, event: e.EmailRequeued) -> None:
     campaign.attempts_forgiven[event.position] = campaign.attempts.get(event.position, 0)
     campaign.wait_again(event.position, event.recorded_at)
@@ -387,6 +391,7 @@ _EVOLVE: dict[type[e.Event], Callable[[Campaign, Any], None]] = {
     e.EmailQueued: _queued,
     e.ContactChanged: _contact_changed,
     e.EmailSkipped: _skipped,
+    e.PersonErased: _erased,
     e.EmailRequeued: _requeued,
     e.EmailLocked: _locked,
     e.EmailSent: _sent,

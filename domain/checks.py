@@ -6,7 +6,7 @@ Each answers with the number of cases it judged and what it found; no case is no
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
@@ -160,15 +160,37 @@ class Mailed:
         return is_sent is (position in self._positions) or position in campaign.accepted_late
 
 
-def check_campaign(stream: str, events: Iterable[e.Event]) -> list[Check]:
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One send that broke a rule, with all that names it. `sender`: where the event at hand says whose it was."""
+
+    rule: str
+    stream: str
+    version: int
+    lead_id: int | None
+    attempt: int | None
+    sender: e.Sender | None
+    at: datetime
+    what: str
+
+
+Report = Callable[[Violation], None]
+"""Is told of every violation: a check itself keeps only some."""
+
+
+def _unheard(_violation: Violation) -> None:
+    """Nobody asked for more than the examples."""
+
+
+def check_campaign(stream: str, events: Iterable[e.Event], report: Report = _unheard) -> list[Check]:
     """All checks of one campaign over its whole stream."""
-    judge = _Judge(stream)
+    judge = _Judge(stream, report)
     for event in events:
         judge.take(event)
     return judge.finish()
 
 
-def check_mailbox(events: Iterable[e.Event]) -> Check:
+def check_mailbox(events: Iterable[e.Event], report: Report = _unheard) -> Check:
     """The mailbox's daily limit, over all campaigns and both senders."""
     check = Check("mailbox's daily limit")
     limit, zone = 0, "UTC"
@@ -181,17 +203,22 @@ def check_mailbox(events: Iterable[e.Event]) -> Check:
         elif isinstance(event, e.MailboxSlotTaken):
             day = local_date_of(zone, event.occurred_at or event.recorded_at)
             days[day] += 1
+            what = f"{days[day]} on {day}"
             if event.occurred_at is not None:
                 continue  # the old system's mail: it counts, and was not ours to hold back
-            check.judge(days[day] <= limit, f"{event.originator_id} {event.originator_version}: {days[day]} on {day}")
+            if days[day] > limit:
+                place = event.originator_id, event.originator_version
+                report(Violation(check.name, *place, None, None, None, event.recorded_at, f"{event.campaign}: {what}"))
+            check.judge(days[day] <= limit, f"{event.originator_id} {event.originator_version}: {what}")
     return check
 
 
 class _Judge:
     """Follows a campaign's stream and judges each lock before it is applied."""
 
-    def __init__(self, stream: str) -> None:
+    def __init__(self, stream: str, report: Report) -> None:
         self._campaign = Campaign(stream)
+        self._report = report
         self._duplicates = Check("no duplicates")
         self._schedule = Check("schedule")
         self._limit = Check("campaign's daily limit")
@@ -233,18 +260,29 @@ class _Judge:
         if event.imported is not None:
             self._standing.count_past(event.occurred_at or event.recorded_at)
             check = self._old_duplicates
-        check.judge(self._accepted[event.position] == 1, _name(event))
+        self._judge(check, self._accepted[event.position] == 1, event, "accepted again")
 
     def _lock(self, event: e.EmailLocked) -> None:
         judged = self._standing.judge(event.recorded_at)
         self._standing.count(event.recorded_at)
-        self._schedule.judge(judged.is_open, _name(event))
-        self._limit.judge(judged.in_limit, f"{_name(event)}: {judged.nth} on {judged.day}")
+        self._judge(self._schedule, judged.is_open, event, "")
+        self._judge(self._limit, judged.in_limit, event, f"{judged.nth} on {judged.day}")
         if judged.gap is not None:
-            self._delay.judge(judged.in_pace, f"{_name(event)}: after {judged.gap}")
+            self._judge(self._delay, judged.in_pace, event, f"after {judged.gap}")
         owned = (event.sender, event.epoch) == (self._campaign.owner, self._campaign.epoch)
-        self._owner.judge(owned, _name(event))
+        self._judge(self._owner, owned, event, "")
 
+    def _judge(self, check: Check, kept: bool, event: e.EmailLocked | e.EmailSent, what: str) -> None:
+        name = f"{event.originator_id} {event.originator_version}, lead {event.lead_id}"
+        check.judge(kept, f"{name}: {what}" if what else name)
+        if not kept:
+            place = event.originator_id, event.originator_version, event.lead_id, event.attempt
+            self._report(Violation(check.name, *place, self._sender(event), event.recorded_at, what))
 
-def _name(event: e.EmailLocked | e.EmailSent) -> str:
-    return f"{event.originator_id} {event.originator_version}, lead {event.lead_id}"
+    def _sender(self, event: e.EmailLocked | e.EmailSent) -> e.Sender | None:
+        if isinstance(event, e.EmailLocked):
+            return event.sender
+        if event.imported is not None:
+            return "v1"
+        attempt = self._campaign.open.get(event.token)
+        return attempt.sender if attempt else None

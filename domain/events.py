@@ -152,6 +152,14 @@ class EmailSkipped(_LeadEvent):
     reason: SkipReason
 
 
+class PersonErased(_LeadEvent):
+    """Who this lead was is not kept any more. `reference`: drawn at random, one for all leads of a person."""
+
+    reference: str
+    reason: str
+    actor: str
+
+
 class EmailRequeued(_LeadEvent):
     """A person gave a lead that had definitely failed another chance; its attempts count anew."""
 
@@ -552,6 +560,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         EmailQueued,
         ContactChanged,
         EmailSkipped,
+        PersonErased,
         EmailRequeued,
         EmailLocked,
         EmailSent,

@@ -1,4 +1,5 @@
-"""Rights on PostgreSQL: the owner migrates and rebuilds, the daemon appends and never changes an event, a reader reads.
+"""Rights on PostgreSQL: the owner migrates and rebuilds, the daemon appends and never changes an event, a reader reads
+everything, an auditor what an audit asks for.
 
 The roles themselves are made by whoever administers the server, with their passwords; here they are given what they
 need and nothing else. Granting again changes nothing.
@@ -32,13 +33,17 @@ KEPT_RIGHTS = {
 }
 """What the daemon may do with each kept table. Deleting is how a person is erased."""
 
+AUDITED = ("ledger_info", "checkpoints", "contacts", "kept_mails")
+"""The kept tables that an auditor reads: the seal, and what proves a mail. No list of suppressed people, no server's
+words, nothing of how a mailbox logs in."""
+
 OWNER = text(
     "SELECT pg_get_userbyid(relowner), pg_has_role(relowner, 'USAGE') FROM pg_class"
     " WHERE oid = 'stored_events'::regclass"
 )
 
 
-def grants(connection: Connection, daemon: str | None, reader: str | None) -> Iterator[str]:
+def grants(connection: Connection, daemon: str | None, reader: str | None, auditor: str | None = None) -> Iterator[str]:
     """The statements that give these roles their rights. Raises `InvalidInput` for a role that is not there,
     and for whoever does not own the ledger."""
     if connection.dialect.name != POSTGRESQL:
@@ -47,7 +52,7 @@ def grants(connection: Connection, daemon: str | None, reader: str | None) -> It
     owner, is_owner = connection.execute(OWNER).one()
     if not is_owner:  # the server itself would only warn, and grant nothing
         raise InvalidInput("only their owner gives rights on tables.", mend=f"Run it as {owner}.", field="database_url")
-    for role, statements in ((daemon, _for_daemon), (reader, _for_reader)):
+    for role, statements in ((daemon, _for_daemon), (reader, _for_reader), (auditor, _for_auditor)):
         if role is None:
             continue
         if connection.execute(text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role}).first() is None:
@@ -73,6 +78,12 @@ def _for_daemon(role: str, schema: str) -> Iterator[str]:
 
 def _for_reader(role: str, schema: str) -> Iterator[str]:
     for name in ("stored_events", SCHEMA_VERSION, *kept.METADATA.tables, *views.METADATA.tables):
+        yield f"GRANT SELECT ON {name} TO {role}"
+    yield from _for_rebuilt_views(role, schema, "SELECT")
+
+
+def _for_auditor(role: str, schema: str) -> Iterator[str]:
+    for name in ("stored_events", SCHEMA_VERSION, *AUDITED, *views.METADATA.tables):
         yield f"GRANT SELECT ON {name} TO {role}"
     yield from _for_rebuilt_views(role, schema, "SELECT")
 

@@ -147,6 +147,7 @@ def _configure(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # else sqlite3 begins transactions itself: late, deferred and not before DDL
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA secure_delete = ON")  # of a row that is removed nothing stays in its page
 
 
 def _begin(connection: Connection) -> None:

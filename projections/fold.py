@@ -156,6 +156,10 @@ def _skipped(batch: Batch, _at: int, event: e.EmailSkipped) -> None:
     lead.next_attempt_at, lead.reason = None, event.reason
 
 
+def _erased(_batch: Batch, _at: int, _event: e.PersonErased) -> None:
+    """No view knows who a lead is: what is gone are rows of kept tables."""
+
+
 def _requeued(batch: Batch, _at: int, event: e.EmailRequeued) -> None:
     campaign, recorded = batch.campaign(event), time_text(event.recorded_at)
     campaign.wait_again(batch.lead(campaign, event), recorded, recorded)
@@ -419,6 +423,7 @@ _HANDLERS: dict[type[e.Event], Callable[[Batch, int, Any], None]] = {
     e.EmailQueued: _queued,
     e.ContactChanged: _contact_changed,
     e.EmailSkipped: _skipped,
+    e.PersonErased: _erased,
     e.EmailRequeued: _requeued,
     e.EmailLocked: _locked,
     e.EmailSent: _sent,

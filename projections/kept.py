@@ -185,10 +185,22 @@ ADD_CONTENT = insert(contents)
 ADD_IDENTITY = insert(mailbox_identities)
 KEEP_MAIL = insert(kept_mails)
 KEEP_REPLY = text(
-    "INSERT INTO replies (campaign_id, lead_id, attempt, text) VALUES (:campaign_id, :lead_id, :attempt, :text)"
+    "INSERT INTO replies (campaign_id, lead_id, attempt, text) SELECT campaign_id, lead_id, :attempt, :text"
+    " FROM contacts WHERE campaign_id = :campaign_id AND lead_id = :lead_id"
     " ON CONFLICT (campaign_id, lead_id, attempt) DO UPDATE SET text = excluded.text"
 )
-"""A late reply may answer an attempt that has one. Text, for SQLAlchemy has no construct that both databases share."""
+"""A late reply may answer an attempt that has one; to somebody who was erased meanwhile none is kept. Text, for
+SQLAlchemy has no construct that both databases share."""
+ERASE_CONTACT = delete(contacts).where(
+    contacts.c.campaign_id == bindparam("b_campaign_id"), contacts.c.lead_id == bindparam("b_lead_id")
+)
+ERASE_MAILS = delete(kept_mails).where(
+    kept_mails.c.campaign_id == bindparam("b_campaign_id"), kept_mails.c.lead_id == bindparam("b_lead_id")
+)
+ERASE_REPLIES = delete(replies).where(
+    replies.c.campaign_id == bindparam("b_campaign_id"), replies.c.lead_id == bindparam("b_lead_id")
+)
+"""A person's rows, in the transaction that records the erasure."""
 SUPPRESS = insert(suppressed)
 UNSUPPRESS = delete(suppressed).where(suppressed.c.address_hmac == bindparam("b_address_hmac"))
 DROP_SNAPSHOT = delete(snapshots).where(snapshots.c.stream == bindparam("b_stream"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,7 +23,7 @@ from runner.store.ledger import Ledger, campaign_stream, mailbox_stream
 from runner.store.reading import read
 
 FOR_V2 = "flagged for V2"
-V2_TICK = "V2's tick"
+V1_TICK, V2_TICK = "V1's tick", "V2's tick"
 
 WAITING = ("queued", "locked")
 
@@ -135,6 +135,14 @@ def retire_v1(ledger: Ledger, *, actor: str, reason: str | None, now: datetime) 
     return ledger.on_campaigns_and_senders(
         ledger.campaigns(),
         lambda campaigns, senders: all_senders.retire_v1(senders, campaigns, actor=actor, reason=reason, now=now),
+    )
+
+
+def reinstate_v1(ledger: Ledger, waiting: Collection[int], now: datetime) -> list[Event]:
+    """V1's tick goes on, for somebody waits for it in these campaigns."""
+    reason = f"somebody waits in campaign {' '.join(map(str, sorted(waiting)))}"
+    return ledger.on_campaigns_and_senders(
+        [], lambda _, senders: all_senders.reinstate_v1(senders, actor=V1_TICK, reason=reason, now=now)
     )
 
 

@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -26,7 +26,7 @@ from eventsourcing.persistence import PersistenceError
 
 from domain.events import Sender
 from runner.clock import Clock, SimulatedClock
-from runner.cutover import migrate_flagged
+from runner.cutover import migrate_flagged, reinstate_v1
 from runner.replaying.shadow import Shadows
 from runner.sealing.sealer import Sealer
 from runner.sending.claims import Claims
@@ -144,11 +144,11 @@ class Runner:
         self._shadows.note(self.roster.refresh())
         if self._sealer is not None and self._sealer.is_due():
             guarded(self.seal)
-        if sender == "v1" and self._v1_is_retired():
-            return None
-        if sender == "v2":
-            self._migrate_flagged(now)
         due, _ = self.roster.due(sender, now)
+        if sender == "v1" and self._v1_rests(due, now):
+            return None
+        if sender == "v2" and self._migrate_flagged(now):
+            due, _ = self.roster.due(sender, now)
         with self._guard:
             idle = {number: mailbox for number, mailbox in due.items() if number not in self._under_way}
             due = {number: mailbox for number, mailbox in idle.items() if self._claims.take(number)}
@@ -168,15 +168,23 @@ class Runner:
             raise
         return tick
 
-    def _v1_is_retired(self) -> bool:
+    def _v1_rests(self, due: Collection[int], now: datetime) -> bool:
+        """Is V1 retired? Not while somebody waits for it again, as where a mail that was in doubt was not sent."""
         with self._ledger.senders() as senders:
-            return senders.v1_retired
+            retired = senders.v1_retired
+        if retired and due:
+            log.warning("V1 comes back: somebody waits for it", campaigns=sorted(due))
+            reinstate_v1(self._ledger, due, now)
+            return False
+        return retired
 
-    def _migrate_flagged(self, now: datetime) -> None:
+    def _migrate_flagged(self, now: datetime) -> bool:
         """Each as a person would; one that cannot be is tried again when something has happened in it."""
-        for number in self.roster.flagged():
+        flagged = self.roster.flagged()
+        for number in flagged:
             for event in guarded(migrate_flagged, self._ledger, number, now) or ():
                 log.info("a flagged campaign", campaign=number, what=type(event).__name__)
+        return bool(flagged)
 
     def record_missed(self, earlier: Mapping[Sender, tuple[datetime, timedelta]]) -> None:
         """Write down the ticks between those of earlier runners and now: given the last one of each sender, and the

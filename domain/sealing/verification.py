@@ -186,7 +186,8 @@ class LogCheck:
 
     def _named(self, expected: Sequence[bytes], place: int, position: int, before: int) -> Fault:
         found = self._segment
-        if place + 1 < len(expected) and found[place][1] == expected[place + 1]:
+        is_next = place + 1 < len(expected) and found[place][1] == expected[place + 1]
+        if is_next or (self._gapless and position > before + 1):
             return Fault("the event that was sealed here is not there: it was removed", before + 1)
         if place + 1 < len(found) and found[place + 1][1] == expected[place]:
             return Fault("this event was not there when the log was sealed: it was inserted", position)

@@ -16,6 +16,7 @@ from runner.cli import (
     cutover,
     doctor,
     doubt,
+    erasing,
     leads,
     ledgers,
     legacy,
@@ -73,6 +74,7 @@ app.add_typer(audit.app, name="audit", rich_help_panel=AUDIT)
 app.add_typer(comparing.app, name="compare", rich_help_panel=COMPARING)
 app.add_typer(replaying.app, name="replay", rich_help_panel=COMPARING)
 app.add_typer(shadowing.app, name="shadow", rich_help_panel=COMPARING)
+app.add_typer(erasing.app)
 app.add_typer(doubt.app, name="in-doubt", rich_help_panel=REPAIR)
 app.add_typer(suppression.app, name="suppress", rich_help_panel=CAMPAIGNS)
 app.add_typer(runners.app, name="runner", rich_help_panel=SENDING)

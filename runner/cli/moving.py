@@ -64,17 +64,20 @@ def grant(
         str | None, typer.Option(help="A role that sends: it appends and never changes an event.")
     ] = None,
     reader: Annotated[str | None, typer.Option(help="A role that only reads.")] = None,
+    auditor: Annotated[
+        str | None, typer.Option(help="A role that audits and verifies: it reads what that takes, and nothing else.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the statements, change nothing.")] = False,
 ) -> None:
     """Give roles of a PostgreSQL server their rights on this ledger. Run it as the owner.
 
     Example: sendledger db grant --daemon sendledger_daemon --reader sendledger_reader
     """
-    if daemon is None and reader is None:
-        raise InvalidInput("is missing.", mend="Name a role.", field="--daemon or --reader")
+    if daemon is None and reader is None and auditor is None:
+        raise InvalidInput("is missing.", mend="Name a role.", field="--daemon, --reader or --auditor")
     with workplace() as place:
         with reading(place.engine) as connection:
-            statements = list(grants(connection, daemon, reader))
+            statements = list(grants(connection, daemon, reader, auditor))
         if not dry_run:
             with writing(place.engine) as connection:
                 for statement in statements:

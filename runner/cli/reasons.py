@@ -19,3 +19,8 @@ def shown(at: datetime | None, zone: str, form: Format) -> str | None:
 def no_lead(number: int, lead: int) -> CommandRefused:
     """There is none of that number."""
     return CommandRefused(f"campaign {number} has no lead {lead}.")
+
+
+def no_campaign(number: int) -> CommandRefused:
+    """There is none of that number."""
+    return CommandRefused(f"there is no campaign {number}; `sendledger campaign list` shows which there are.")

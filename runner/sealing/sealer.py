@@ -55,8 +55,8 @@ class Sealer:
         self._position = 0
 
     def is_due(self) -> bool:
-        """Were enough events appended since we last looked?"""
-        return self._ledger.position() - self._position >= EVENTS_A_CHECKPOINT
+        """Were enough events appended since the last checkpoint, as far as this process has followed the log?"""
+        return self._ledger.seen - self._position >= EVENTS_A_CHECKPOINT
 
     def seal(self) -> Sealed:
         """Seal all events there are. Raises `NotTheSealedLedger`, and then nothing is signed."""

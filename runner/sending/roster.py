@@ -50,10 +50,10 @@ class Roster:
         return list(self._entries)
 
     def flagged(self) -> list[int]:
-        """Those that V2 shall migrate, and has not tried to since something happened in them."""
+        """Of those that were asked about: whom V2 shall migrate, and has not tried to since something happened in them."""
         found = []
         for number, entries in self._entries.items():
-            state = next((entry.campaign for entry in entries.values()), None) or self._read(number)
+            state = next((entry.campaign for entry in entries.values()), None)
             if state is not None and state.flagged and self._tried.get(number) != state.version:
                 self._tried[number] = state.version
                 found.append(number)
@@ -84,15 +84,6 @@ class Roster:
             else:
                 waiting[entry.wait.rule] += 1
         return due, waiting
-
-    def _read(self, number: int) -> Campaign | None:
-        """One of which no policy was asked yet."""
-        try:
-            with self._ledger.campaign(number) as campaign:
-                return campaign
-        except Exception:  # one that cannot be read must not silence all others
-            log.exception("a campaign cannot be read", campaign=number)
-            return None
 
     def _ask(self, number: int, sender: Sender, now: datetime) -> _Entry:
         with self._ledger.campaign_and_mailbox(number) as (campaign, mailbox):

@@ -117,5 +117,5 @@ def enhanced_code(code: int, text: str) -> str | None:
 
 
 def _reply(code: bytes, lines: list[bytes]) -> Reply:
-    text = b"\n".join(lines).decode("utf-8", "replace")
+    text = b"\n".join(lines).decode("utf-8", "replace").replace("\0", "\ufffd")  # PostgreSQL keeps no NUL in a text
     return Reply(int(code), enhanced_code(int(code), text), text)

@@ -53,7 +53,7 @@ NO_RIGHT = "permission denied"
 CAMPAIGN, MAILBOX = "campaign-", "mailbox-"
 SENDERS = "senders"
 
-CAMPAIGN_END = "campaign."  # the first text after all that begin with "campaign-"
+CAMPAIGN_END, MAILBOX_END = "campaign.", "mailbox."  # the first texts after all that begin with "campaign-", …
 
 log = structlog.get_logger()
 
@@ -208,6 +208,10 @@ class Ledger(Application[str]):
         """The numbers of all campaigns, from the events themselves."""
         return sorted(map(campaign_number, self._recorder.streams_between(CAMPAIGN, CAMPAIGN_END)))
 
+    def streams_between(self, first: str, last: str) -> list[str]:
+        """The names of all streams between these two texts, in order."""
+        return sorted(self._recorder.streams_between(first, last))
+
     def version(self, stream: str) -> int:
         """The version of the last event of a stream; 0 when there is none."""
         last = self._recorder.select_events(stream, desc=True, limit=1)
@@ -222,6 +226,11 @@ class Ledger(Application[str]):
     def read(self, after: int, limit: int) -> list[tuple[int, Event]]:
         """The log after this position, in order, with positions."""
         rows = self._recorder.log(after, limit)
+        return [(at, read_event(stream, version, topic, state)) for at, stream, version, topic, state in rows]
+
+    def settings_of(self, number: int) -> list[tuple[int, Event]]:
+        """The events that settled how this campaign sends, with positions: a handful, found without the others."""
+        rows = self._recorder.settings(campaign_stream(number))
         return [(at, read_event(stream, version, topic, state)) for at, stream, version, topic, state in rows]
 
     def stored(self, after: int, limit: int) -> list[LogRow]:
@@ -245,6 +254,11 @@ class Ledger(Application[str]):
     def position(self) -> int:
         """The position of the last event in the log; 0 when it is empty."""
         return self._recorder.max_notification_id() or 0
+
+    @property
+    def seen(self) -> int:
+        """The position up to which `refresh` has followed the log; no question to the database."""
+        return self._position
 
     def refresh(self) -> set[str]:
         """Bring every held state up to date. Returns the streams that others appended to. One statement when idle."""

@@ -14,7 +14,7 @@ from sqlalchemy import Dialect, Executable
 from sqlalchemy.sql import ClauseElement
 
 from domain.errors import SendledgerError
-from projections.event_log import LOG, POSITION_OF, STREAM, STREAMS_BETWEEN
+from projections.event_log import LOG, POSITION_OF, SETTINGS, STREAM, STREAMS_BETWEEN
 
 LIBRARY = {"CREATE_TABLE": "n", "ORIGINATOR_ID_TYPE": "text"}
 """The library's settings on either database: migrations make the tables, and streams have names."""
@@ -84,6 +84,10 @@ class LedgerRecorder(ApplicationRecorder):
     def stream(self, stream: str, after: int, limit: int) -> list[LogRow]:
         """The events of one stream after this version, in order."""
         return self.events(STREAM[self.dialect.name], {"stream": stream, "after": after, "rows": limit})
+
+    def settings(self, stream: str) -> list[LogRow]:
+        """The events of one stream that changed a campaign's settings, in order."""
+        return self.events(SETTINGS[self.dialect.name], {"stream": stream})
 
     def position_of(self, stream: str, version: int) -> int | None:
         """Where an event stands in the log; None when there is no such event."""

@@ -162,6 +162,7 @@ class _DurablePool(SQLiteConnectionPool):
             if mode != "wal":
                 raise UnsafeDatabase("SQLite cannot keep a write-ahead log here. Move the ledger to a local disk.")
             connection.execute("PRAGMA synchronous=FULL")  # what is reported stored survives a power cut
+            connection.execute("PRAGMA secure_delete=ON")  # of a row that is removed nothing stays in its page
             connection.execute("PRAGMA recursive_triggers=ON")  # so that REPLACE meets the trigger against DELETE
         return SQLiteConnection(connection, self.max_age)
 

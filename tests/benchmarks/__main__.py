@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from tests.benchmarks import (
+    audit,
     cold_load,
     crossing,
     drain,
@@ -43,6 +44,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "crossing": crossing.run,
     "plan": plan.run,
     "postgres": postgres.run,
+    "audit": audit.run,
 }
 LIBRARIES = ("eventsourcing", "pydantic", "SQLAlchemy")
 SIGNS = {"at least": "≥", "under": "<"}

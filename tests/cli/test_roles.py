@@ -287,7 +287,7 @@ def test_a_role_that_is_not_there_is_named_and_nobody_gets_a_right(desk: Desk, s
     said = desk.refused("db", "grant", "--daemon", role, "--reader", "nobody")
     assert said.startswith("sendledger: there is no role nobody on the server. Make it first: CREATE ROLE nobody ")
     assert rights(desk, role) == {}
-    assert "--daemon or --reader: is missing. Name a role." in desk.refused("db", "grant")
+    assert "--daemon, --reader or --auditor: is missing. Name a role." in desk.refused("db", "grant")
 
 
 def test_only_the_owner_gives_rights(desk: Desk, daemon: str, servers: PostgresDatabases) -> None:

@@ -69,6 +69,17 @@ def test_a_log_is_proved_to_have_only_grown(sent: Desk) -> None:
     assert "the file was cut" in verdicts(sent, "--checkpoints", before)["checkpoints"][1]
 
 
+def test_mail_goes_on_where_nothing_can_be_sealed(desk: Desk, sink: Sink) -> None:
+    desk.ledger()
+    desk.mailbox(sink.port)
+    desk.campaign()
+    desk.write(CHECKPOINTS, "somebody's letter\n")
+    ran = desk.says("run", "--until", f"{MONDAY}T09:05+02:00")
+    assert (ran.code, sink.accepted) == (0, 1)
+    assert "is no file of checkpoints" in ran.err
+    assert Path(CHECKPOINTS).read_text() == "somebody's letter\n"
+
+
 def test_what_was_changed_is_named_and_ends_with_exit_code_1(sent: Desk) -> None:
     sent.done("status")
     sent.sql("UPDATE send_log SET outcome = 'failed' WHERE outcome = 'sent'")

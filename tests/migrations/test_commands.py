@@ -21,13 +21,18 @@ from tests.migrations.conftest import ADDS_A_COLUMN, NEWER, PRESENT, NewerProgra
 from tests.projections.conftest import desk_at
 from tests.projections.given import all_rows, tables_of
 
-NEEDS_NO_SCHEMA = {"audit check-proof", "init", "sink", "db current", "db upgrade", "doctor"}
+NEEDS_NO_SCHEMA = {"audit check-proof", "audit schemas", "init", "sink", "db current", "db upgrade", "doctor"}
 """They make a ledger, use none, or are there for another schema."""
 
 COMMANDS = {
     "audit key": "--make",
+    "audit mail": "1 1",
+    "audit person": "anna@customer.example",
     "audit prove": "1 1",
+    "audit rules": "",
     "audit seal": "",
+    "audit sends": "",
+    "audit systems": "",
     "audit verify": "",
     "campaign cancel": "1",
     "campaign create": "autumn.toml",
@@ -54,6 +59,7 @@ COMMANDS = {
     "db copy": "--to postgresql://127.0.0.1/elsewhere",
     "db grant": "--reader anybody",
     "demo": "--folder .",
+    "erase": "anna@customer.example --reason asked",
     "in-doubt list": "",
     "in-doubt resolve": "1 1 --sent --evidence log",
     "leads import": "1 leads.csv",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from domain import commands
+from domain import commands, erasing
 from domain import events as e
 from domain import mailbox as mailboxes
 from domain.calendar import Schedule
@@ -137,15 +137,21 @@ def take_slot(world: World) -> None:
     world.save(slot.events)
 
 
-def says(kind: type[e.Event], **said: Any) -> Happening:
-    """A runner's own event."""
+def says(kind: type[e.Event], stream: str = "runner-1", **said: Any) -> Happening:
+    """An event of a runner, or of another stream that stands for itself."""
 
     def happen(world: World) -> None:
-        said_before = [event for event in world.history if event.originator_id == "runner-1"]
-        world.history.append(Draft("runner-1", len(said_before), world.now).add(kind, **said))
+        said_before = [event for event in world.history if event.originator_id == stream]
+        world.history.append(Draft(stream, len(said_before), world.now).add(kind, **said))
 
     return happen
 
 
 START_RUNNER = says(e.RunnerStarted, runner="runner-1", host="one", pid=7, version="0.1.0")
 START_TICK = says(e.TickStarted, **TICK, tick_at=NOON, due=3)
+
+
+def erase(world: World) -> None:
+    """The first lead was somebody who is not kept any more."""
+    said = {"reference": "er-1f2e", "reason": "asked", "actor": "anna"}
+    world.save(erasing.erase(world.campaign, [0], **said, now=world.now))

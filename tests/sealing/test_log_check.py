@@ -50,6 +50,14 @@ def test_one_that_was_taken_out_is_named_by_the_first_place_it_can_have_had() ->
     assert found == Fault("the event that was sealed here is not there: it was removed", 3)
 
 
+def test_one_that_was_taken_out_before_a_checkpoint_is_named_by_the_gap_it_leaves() -> None:
+    whole: list[StoredRow] = [(at, f"campaign-{at}", 1, "CampaignStarted/1", b"{}") for at in range(1, 7)]
+    mark, seal = sealed(whole[:4])
+    check = LogCheck([mark], lambda _: seal, gapless=True)
+    check.take([*whole[:3], *whole[4:]])
+    assert check.finish() == Fault("the event that was sealed here is not there: it was removed", 4)
+
+
 def test_one_that_replaces_another_is_named() -> None:
     found = fault([*ROWS[:2], (7, "campaign-7", 1, "CampaignPaused/1", b"{}"), *ROWS[3:]])
     assert found is not None

@@ -47,6 +47,7 @@ def test_sealing_again_makes_nothing_new(sealed: SealedLedger) -> None:
 def test_a_backlog_is_sealed_a_thousand_at_a_time(sealed: SealedLedger) -> None:
     assert not sealed.sealer.is_due()
     more(sealed.ledger, 2 * EVENTS_A_CHECKPOINT + 5)
+    sealed.ledger.refresh()
     assert sealed.sealer.is_due()
     assert sealed.sealer.seal().made == 3
     assert not sealed.sealer.is_due()
