@@ -19,6 +19,7 @@ from typing import Any
 from tests.benchmarks import (
     audit,
     cold_load,
+    crossing,
     drain,
     growth,
     idle_tick,
@@ -41,6 +42,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "idle-tick": idle_tick.run,
     "million": million.run,
     "growth": growth.run,
+    "crossing": crossing.run,
     "plan": plan.run,
     "replay": replay.run,
     "postgres": postgres.run,

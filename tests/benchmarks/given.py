@@ -106,13 +106,18 @@ def real_time() -> datetime:
     return datetime.now(UTC)
 
 
-def draft_campaign(ledger: Ledger, folder: Path, port: int = 25, connections: int = 1) -> int:
-    """A campaign without delay, and its mailbox: its number."""
+def draft_mailbox(ledger: Ledger, port: int = 25, connections: int = 1) -> None:
+    """A mailbox without a limit that matters."""
     author, address = "Anna Łęcka", "anna@nadawca.example"
     identity = Identity(author, address, "127.0.0.1", port, Tls.NONE, connections=connections).checked()
     mailbox_identity.add(
         ledger, MAILBOX, identity, daily_limit=MAX_DAILY_LIMIT, zone=ZONE, actor=ACTOR, now=real_time()
     )
+
+
+def draft_campaign(ledger: Ledger, folder: Path, port: int = 25, connections: int = 1) -> int:
+    """A campaign without delay, and its mailbox: its number."""
+    draft_mailbox(ledger, port, connections)
     file = folder / "campaign.toml"
     week = [str(day) for day in WEEK]
     file.write_text(

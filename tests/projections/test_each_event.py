@@ -32,28 +32,6 @@ BY_V1 = {"campaign_id": 1, "attempt": 1, "sender": "v1", "epoch": 1, "runner": "
 ACCEPTED = {"code": 250, "enhanced": "2.0.0", "queue_id": "Q1"}
 
 
-COMPARED: dict[type[e.Event], dict[str, Any]] = {
-    e.DifferenceAccepted: {
-        "difference": "SHIFT",
-        "where": "lead = 100",
-        "reason": "a known one",
-        "expires": NOON.date(),
-        "at_most": 3,
-        "actor": "anna",
-    },
-    e.ShadowStarted: {"actor": "anna"},
-    e.ShadowStopped: {"actor": "anna"},
-    e.ShadowDecided: {
-        "position": 0,
-        "lead_id": 100,
-        "attempt": 1,
-        "sender": "v2",
-        "decided_at": NOON,
-        "log_position": 6,
-    },
-    e.ShadowSummarised: {"log_position": 6, "judged": 1, "equal": 1, "differences": {}, "cut_short": 0},
-}
-
 CASES = [
     # --- a campaign's settings ---
     Case(

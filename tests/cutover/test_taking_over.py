@@ -1,0 +1,129 @@
+"""A campaign is taken over on a person's word, after a wait, and not while the old sender still sends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from runner.legacy import taking_over
+from tests.cli.desk import BAD_INPUT, FAILED, ended
+from tests.cutover.office import Office
+from tests.databases import on_sqlite
+from tests.faults.processes import wait_until
+from tests.legacy.old_sample import Place
+from tests.legacy.old_system import NOW
+
+ZIMA = "Zima"
+TAKEOVER = ("legacy", "takeover", "2", "--old-sender-stopped", "--settle", "0")
+
+pytestmark = on_sqlite
+
+
+@pytest.fixture
+def mended(office: Office) -> Office:
+    """Taken in and mended."""
+    office.imports(ZIMA)
+    office.fixes(ZIMA)
+    return office
+
+
+def test_it_needs_the_word_and_a_campaign_that_came_from_there(mended: Office) -> None:
+    desk = mended.desk
+    assert "--old-sender-stopped: the old sender must be stopped first." in desk.refused("legacy", "takeover", "2")
+    assert "there is no campaign-9" in desk.refused("legacy", "takeover", "9", *TAKEOVER[3:])
+    mended.takes_over(ZIMA, "--reason", "cron is off")
+    assert "was taken over already" in desk.refused(*TAKEOVER)
+    assert mended.owner("2")["reason"] == "cron is off"
+
+
+def test_the_flag_there_is_written_only_when_asked(mended: Office) -> None:
+    mended.imports("Targi")
+    said = mended.takes_over(ZIMA)
+    assert 'UPDATE "Campaign" SET "useV2" = 1 WHERE "id" = 2;' in said
+    assert not mended.use_v2(ZIMA)
+    assert "UPDATE" not in mended.takes_over("Targi", "--set-use-v2")
+    assert (mended.use_v2("Targi"), mended.use_v2(ZIMA)) == (True, False)
+
+
+def test_what_the_old_sender_had_under_way_is_in_doubt_and_listed(office: Office) -> None:
+    number = office.makes_ours("Wiosna")  # has none
+    office.imports(ZIMA)
+    office.fixes(ZIMA)
+    begun = office.leads(ZIMA, Place.CLEAN_WAITING)[0]
+    office.application(ZIMA).start_sending(begun)
+    said = office.takes_over(ZIMA)
+    assert "In doubt: 1 leads. Settle them: sendledger in-doubt list" in said
+    assert begun in {row["lead_id"] for row in office.desk.rows("in-doubt", "list")}
+    assert number not in {str(row["campaign_id"]) for row in office.desk.rows("in-doubt", "list")}
+
+
+def test_a_sender_that_is_caught_sending_after_the_word_keeps_the_campaign(mended: Office) -> None:
+    old, lead = mended.application(ZIMA, NOW + timedelta(seconds=30)), mended.leads(ZIMA, Place.CLEAN_WAITING)[0]
+    old.start_sending(lead)
+    old.finish(lead, "<late@nadawca.example>")
+    said = mended.desk.says(*TAKEOVER)
+    assert said.code == BAD_INPUT
+    assert f"the old sender is not stopped: it has mailed 1 leads of campaign 2 since (lead {lead})" in said.err
+    assert mended.owner("2")["owner"] == "old system"
+    assert mended.desk.events("TakenOver") == []
+    mended.runs(10)
+    assert mended.delivered() == []
+
+
+def test_interrupted_while_it_waits_it_changes_nothing(mended: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = taking_over.wait
+
+    def interrupted(*said: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        waits(*said)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(taking_over, "wait", interrupted)
+    said = mended.desk.refused("legacy", "takeover", "2", "--old-sender-stopped", "--settle", "60s")
+    assert "interrupted: the campaign was not taken over, and nothing was changed here." in said
+    assert mended.owner("2")["owner"] == "old system"
+
+
+def test_interrupted_by_ctrl_c_after_the_flag_was_written_it_says_so(mended: Office) -> None:
+    before = mended.desk.kept()
+    process = mended.desk.process("legacy", "takeover", "2", "--old-sender-stopped", "--set-use-v2")
+    wait_until(lambda: mended.use_v2(ZIMA))
+    process.send_signal(signal.SIGINT)
+    said = ended(process)
+    assert said.code == BAD_INPUT
+    assert "In the old database useV2 of campaign 2 is set, and stays so" in said.out
+    assert "nothing was changed here" in said.err
+    assert mended.desk.kept() == before
+
+
+def test_a_mail_that_the_old_sender_makes_afterwards_is_a_violation(mended: Office) -> None:
+    first, second, *_ = mended.leads(ZIMA, Place.CLEAN_WAITING)
+    mended.takes_over(ZIMA)
+    assert mended.desk.says("legacy", "follow", mended.url).code == 0
+    mended.runs(1)
+    [mailed] = [row["lead_id"] for row in mended.desk.rows("sendlog", "2", "--limit", "99") if row["digest"]]
+    other = second if mailed == first else first
+    old = mended.application(ZIMA, NOW + timedelta(minutes=2))
+    for lead in (mailed, other):
+        old.start_sending(lead)
+        old.finish(lead, f"<again.{lead}@nadawca.example>")
+    said = mended.desk.says("legacy", "follow", mended.url)
+    assert said.code == FAILED
+    assert "VIOLATIONS: the old sender mailed campaigns that were taken over" in said.out
+    lines = [line.split() for line in said.out.splitlines() if "<again." in line]
+    assert {(int(line[1]), "twice" in line) for line in lines} == {(mailed, True), (other, False)}
+    assert mended.desk.says("legacy", "follow", mended.url).code == 0  # it is known now
+    verdicts = {row["question"]: row["verdict"] for row in _verified(mended)}
+    assert (verdicts["does only the owner send?"], verdicts["is nobody mailed twice?"]) == ("FAIL", "FAIL")
+    mended.runs(60)
+    assert mended.addresses(other)[0] not in mended.delivered()
+
+
+def _verified(office: Office) -> Any:
+    said = office.desk.says("cutover", "verify", "2", "--format", "json")
+    assert said.code == FAILED
+    return json.loads(said.out)
