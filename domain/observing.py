@@ -82,7 +82,8 @@ def begin(campaign: Campaign, old: OldSettings, source: str, *, actor: str, now:
         draft.add(e.ScheduleChanged, schedule=old.schedule, actor=OLD_SYSTEM)
     if old.limits != campaign.limits:
         draft.add(e.LimitsChanged, limits=old.limits, actor=OLD_SYSTEM)
-    draft.add(e.LegacyImported, **_import(source, old.digest, complete=False, actor=actor))
+    said = _import(source, old.digest, complete=False, actor=actor)
+    draft.add(e.LegacyImported, observations=legacy.observations, **said)  # evidence, until the end says it anew
     return draft.events
 
 

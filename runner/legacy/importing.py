@@ -244,9 +244,9 @@ class _Import:
 
     def _sends(self) -> tuple[list[OldMailSeen], dict[str, int], list[e.Observation]]:
         counts: Counter[str] = Counter()
-        strays = _Strays()
         with self._appends.states() as (campaign, _):
             known = positions(map(campaign.numbers.lead_id, range(len(campaign.roll))))
+            strays = _Strays(_to_leads_before(campaign))
         mails = self._mails(known, counts, strays)
         seen: list[OldMailSeen] = []
         for some in _in_batches(mails, AT_ONCE):
@@ -347,16 +347,18 @@ class _LeadBatch:
 
 
 class _Strays:
-    """Rows of the SendLog that say `sent` and name no lead of the campaign."""
+    """Rows of the SendLog that say `sent` and name no lead of the campaign. `before`: to whom those went that an
+    earlier import has seen; that lead may have another address since."""
 
-    def __init__(self) -> None:
+    def __init__(self, before: Mapping[int, int]) -> None:
+        self._before = before
         self._without: list[int] = []
         self._unknown: list[int] = []
         self._to_leads: dict[int, list[int]] = {}
 
     def add(self, send: OldSend, people: People) -> None:
         """One such row."""
-        if (lead := people.lead_of(send.address)) is not None:
+        if (lead := self._before.get(send.row_id, people.lead_of(send.address))) is not None:
             self._to_leads.setdefault(lead, []).append(send.row_id)
         elif send.lead_id is None:
             self._without.append(send.row_id)
@@ -371,6 +373,12 @@ class _Strays:
         ]
         others = [(found.NO_LEAD_ID, self._without), (found.UNKNOWN_SENDS, self._unknown)]
         return to_leads + [e.Observation(rule=rule, rows=tuple(rows)) for rule, rows in others if rows]
+
+
+def _to_leads_before(campaign: Campaign) -> dict[int, int]:
+    observations = campaign.legacy.observations if campaign.legacy is not None else ()
+    known = (each for each in observations if each.rule == found.NO_LEAD_ID_KNOWN)
+    return {row: lead for each in known for lead in each.leads for row in each.rows}
 
 
 class _Queue:

@@ -46,6 +46,10 @@ class OldApplication:
             )
         )
 
+    def mark_sent(self, lead: int) -> None:
+        """The lead is sent, and no row says so."""
+        self._change(lead, status="sent", sentAt=self.now)
+
     def fail(self, lead: int) -> None:
         """The server refused the mail."""
         self._change(lead, status="failed")
@@ -62,6 +66,11 @@ class OldApplication:
         """The person wants no more mail."""
         leads = self._table("Lead")
         self._run(update(leads).where(leads.c.id == lead).values(isBlocked=True))
+
+    def change_lead(self, lead: int, **values: Any) -> None:
+        """A person's own data, by the names of their columns."""
+        leads = self._table("Lead")
+        self._run(update(leads).where(leads.c.id == lead).values(**values))
 
     def pause(self) -> None:
         """Paused; locked mails become `cancelled` in the queue, and stay so."""
