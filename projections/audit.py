@@ -62,7 +62,7 @@ COLUMNS = (
     Described("lead_id", "whole", "the lead's number in that campaign"),
     Described("address", "text", f"who that is today; {ERASED} for a person who was erased"),
     Described("attempt", "whole", "1 for the first attempt at this lead, by either sender"),
-    Described("sender", "text", "v1 or v2"),
+    Described("sender", "text", "v1 or v2; v1 too for an old system, whose runner is `old system`"),
     Described("epoch", "whole", "how often the campaign's ownership had moved, plus one"),
     Described("outcome", "text", "locked, sent, failed, in doubt, resolved sent, resolved not sent"),
     Described("code", "whole", "the server's reply code, where it answered"),
