@@ -48,7 +48,7 @@ def test_the_daemon_seals_what_it_did_and_everything_is_proved(sent: Desk, tmp_p
     sent.folder.mkdir()
     told = sent.done("audit", "check-proof", str(proof), "--public-key", str(public))
     assert told.startswith("Holds: event ")
-    assert "EmailSent/1" in told
+    assert "EmailSent/2" in told
     proof.write_text(locked)
     assert "EmailLocked/1" in sent.done("audit", "check-proof", str(proof), "--public-key", str(public))
     proof.write_text(locked.replace("index 1", "index 2"))
