@@ -74,26 +74,29 @@ class Ticks:
         self.latest: dict[e.Sender, Tick] = {}
         self.grids: dict[e.Sender, Grid] = {}
         self.assumed_from: datetime | None = None
-        self._under_way: dict[tuple[str, e.Sender], int] = {}
+        self._under_way: dict[tuple[str, e.Sender, datetime], int] = {}
 
     def take(self, tick: Tick) -> None:
         """One more."""
         self.numbers[tick.sender] += 1
         self.latest[tick.sender] = tick
         if tick.kind is TickKind.WORK:
-            self._under_way[tick.runner, tick.sender] = self.numbers[tick.sender]
+            self._under_way[tick.runner, tick.sender, tick.at] = self.numbers[tick.sender]
 
     def finished(self, event: e.TickFinished) -> None:
-        """It is through."""
-        self._under_way.pop((event.runner, event.sender), None)
+        """It is through; the next of this runner may be under way already."""
+        self._under_way.pop((event.runner, event.sender, event.tick_at), None)
 
-    def is_open(self, sender: e.Sender, number: int | None = None) -> bool:
-        """Is this tick, or the newest, under way? An assumed one is, until the next."""
+    def is_open(self, sender: e.Sender, number: int | None = None, runner: str | None = None) -> bool:
+        """Is this tick, or the newest, under way? An assumed one is, until the next. `runner`: in whose hands; one that
+        is gone never finished its last."""
         latest = self.latest.get(sender)
         number = self.numbers[sender] if number is None else number
         if latest is not None and latest.kind is TickKind.ASSUMED and number == self.numbers[sender]:
             return True
-        return any(sender == of and number == one for (_, of), one in self._under_way.items())
+        return any(
+            sender == of and number == one and runner in (None, by) for (by, of, _), one in self._under_way.items()
+        )
 
     def missing(self, sender: e.Sender, at: datetime) -> list[Tick]:
         """The ticks to assume before a mail of which no recorded tick tells: from then on, before everything that
@@ -245,7 +248,7 @@ class Case:
         ticks, entry = self.past.ticks, self.findings.open.get(key)
         number = ticks.numbers[sender]
         mine = entry.mails[own] if entry else None
-        if mine is not None and ticks.is_open(sender, mine.tick):
+        if mine is not None and ticks.is_open(sender, mine.tick, getattr(event, "runner", None)):
             number = mine.tick
         campaign = self.campaign
         content = getattr(event, "content_version", campaign.content_version)

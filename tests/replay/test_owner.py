@@ -56,6 +56,22 @@ def idle(world: World, sender: e.Sender) -> e.Event:
     return e.TicksIdle(originator_id=f"ticks-r1-{sender}", recorded_at=world.now, **said)
 
 
+def test_a_tick_that_a_crash_cut_off_is_not_the_one_that_mailed_later() -> None:
+    """Its runner never finished it; half an hour later another one mails the lead."""
+    world = World(owner="v1", limits=Limits(delay_s=90), now=NOON)
+    world.queue(5, 5)
+    world.start()
+    history = list(world.history)
+    said: dict[str, Any] = {"originator_id": "ticks-gone-v1", "recorded_at": world.now, "runner": "gone"}
+    history.append(e.TickStarted(**said, sender="v1", tick_at=world.now, due=1))
+    world.now += 30 * MINUTE
+    tick_until_wait(world, history)
+
+    findings = Recorded.of_events(history).compared()
+
+    assert (findings.held_against[A], findings.faithful[A]) == (1, 0)
+
+
 def test_each_half_is_held_against_its_own_sender() -> None:
     world = World(owner="v1", limits=Limits(delay_s=90), now=NOON)
     world.queue(*[5] * 8)
