@@ -227,6 +227,8 @@ class _Judge:
         self._standing = Standing()
         self._old_duplicates = Check("no duplicates by the old system", ours=False)
         self._accepted: Counter[int] = Counter()
+        self._locks: dict[str, int] = {}  # version of each lock whose outcome is not known yet
+        self._old_mails: dict[int, int] = {}  # version of the newest mail of the old system, by position
         self._mailed = Mailed()
 
     def take(self, event: e.Event) -> None:
@@ -237,6 +239,8 @@ class _Judge:
                 self._lock(event)
             case e.EmailSent():
                 self._sent(event)
+            case e.EmailFailed() if event.token is not None:
+                self._locks.pop(event.token, None)
             case _:
                 pass
         evolve(self._campaign, event)
@@ -253,15 +257,20 @@ class _Judge:
         return [self._duplicates, *of_old, self._schedule, self._limit, self._delay, self._owner, self._accounted]
 
     def _sent(self, event: e.EmailSent) -> None:
-        """A second mail is a fault of whoever sent it."""
+        """A second mail is a fault of whoever sent it: of the old system too where its mail became known after ours was
+        locked, though our outcome was recorded later."""
         self._accepted[event.position] += 1
         check = self._duplicates
         if event.imported is not None:
             self._standing.count_past(event.occurred_at or event.recorded_at)
+            self._old_mails[event.position] = event.originator_version
+            check = self._old_duplicates
+        elif self._locks.pop(event.token, 0) < self._old_mails.get(event.position, 0):
             check = self._old_duplicates
         self._judge(check, self._accepted[event.position] == 1, event, "accepted again")
 
     def _lock(self, event: e.EmailLocked) -> None:
+        self._locks[event.token] = event.originator_version
         judged, day = self._standing.judge(event.recorded_at), self._standing.day(event.recorded_at)
         self._standing.count(event.recorded_at)
         self._judge(self._schedule, judged.is_open, event, "")

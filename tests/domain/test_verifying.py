@@ -11,6 +11,7 @@ import pytest
 
 from domain import events as e
 from domain.calendar import Schedule
+from domain.checks import check_campaign
 from domain.emitting import Draft
 from domain.rules import Limits
 from domain.verifying import GRACE, STUCK_AFTER, Answer, verify
@@ -28,6 +29,10 @@ def answers(
     """Of the world as it is now. The places are those of its history, from 1 on."""
     log = enumerate(world.history, start=1)
     return verify(world.campaign.stream, log, suppressed=suppressed or {}, since=since, now=world.now)
+
+
+def of_campaign(world: World) -> list[e.Event]:
+    return [event for event in world.history if event.originator_id == world.campaign.stream]
 
 
 def verdicts(world: World, **asked: Any) -> list[str]:
@@ -291,3 +296,24 @@ class TestStarving:
         assert verdicts(world)[STARVING] == "PASS"
         world.now += STUCK_AFTER + MINUTE
         assert verdicts(world)[STARVING] == "FAIL"
+
+
+def test_a_check_blames_the_old_system_for_a_mail_that_came_while_ours_was_locked() -> None:
+    world = taken_over("queued", "queued")
+    token = world.lock(0)
+    world.add_sends((7, 0))
+    world.sent(token)
+    world.add_sends((8, 1))
+    verdicts_of = {check.name: check.verdict for check in check_campaign("campaign-1", of_campaign(world))}
+    assert verdicts_of["no duplicates"] == "NO DATA"
+    assert verdicts_of["no duplicates by the old system"] == "HISTORY"
+
+
+def test_a_check_blames_us_for_a_mail_that_was_locked_after_the_old_one_was_known() -> None:
+    world = taken_over("queued")
+    world.add_sends((7, 0))
+    forged_lock(world, 0)
+    token = next(iter(world.campaign.open))
+    forged(world, e.EmailSent, position=0, lead_id=100, attempt=2, token=token, code=250)
+    found = {check.name: check.verdict for check in check_campaign("campaign-1", of_campaign(world))}
+    assert found["no duplicates"] == "FAIL"
