@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, delete, func, inspect, select, text
+from sqlalchemy import Connection, Engine, Select, Table, delete, func, inspect, select, text
 from sqlalchemy.engine import URL
 
 from domain.errors import CommandRefused, InvalidInput, SendledgerError
@@ -201,7 +201,7 @@ def _copy_table(ours: Engine, theirs: Engine, table: Table, progress: Progress) 
         else:
             writer.execute(delete(table))
         with drivers_cursor(writer) as cursor:
-            rows = _counted(_rows(reader, table), lambda done: progress(table.name, done, total))
+            rows = _counted(_found(reader, there, table), lambda done: progress(table.name, done, total))
             copy_rows(cursor, table.name, column_types(table, names), rows)
 
 
@@ -232,8 +232,13 @@ def _digest(name: str, rows: Iterator[Any]) -> Compared:
 
 
 def _rows(connection: Connection, table: Table) -> Iterator[Any]:
-    query = select(table).order_by(*table.primary_key).execution_options(yield_per=ROWS_AT_ONCE)
-    yield from connection.execute(query)
+    return _found(connection, select(table), table)
+
+
+def _found(connection: Connection, query: Select[Any], table: Table) -> Iterator[Any]:
+    """In the order of the table's key."""
+    ordered = query.order_by(*table.primary_key).execution_options(yield_per=ROWS_AT_ONCE)
+    yield from connection.execute(ordered)
 
 
 def _log(connection: Connection) -> Iterator[Any]:

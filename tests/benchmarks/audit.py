@@ -134,7 +134,7 @@ def one_real_mail(url: URL) -> None:
 
 EVERYBODY = """
 INSERT INTO contacts SELECT campaign_id, lead_id, position, 'p' || lead_id || '@firma.example',
-    'p' || lead_id || '@firma.example', 'h' || lead_id, zeroblob(32), '{}', 0, 'c'
+    'p' || lead_id || '@firma.example', 'h' || lead_id, zeroblob(32), '{}', 0, 'c', NULL
 FROM leads WHERE campaign_id = 1
 """
 

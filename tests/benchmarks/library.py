@@ -117,4 +117,5 @@ def _application(path: Path) -> Application[UUID]:
 
 
 def _said(event: e.Event) -> dict[str, Any]:
-    return {name: getattr(event, name) for name in type(event).model_fields if name not in e.Event.model_fields}
+    ours = type(event).model_fields.keys() - e.Event.model_fields.keys() - {"imported"}  # of an old system's mails only
+    return {name: getattr(event, name) for name in ours}
