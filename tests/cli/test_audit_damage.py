@@ -106,8 +106,9 @@ def test_every_exception_is_named_with_its_sender(sent: Desk) -> None:
         f"UPDATE stored_events SET state = {column.format('T07:0', 'T17:0')}"  # noqa: S608 - it is meant to do harm
         " WHERE topic = 'EmailLocked/1' AND originator_id = 'campaign-2'"
     )
+    limits = ('"daily_limit":50', '"daily_limit":1')
     sent.sql(
-        f"UPDATE stored_events SET state = {column.format('"daily_limit":50', '"daily_limit":1')}"  # noqa: S608 - the same
+        f"UPDATE stored_events SET state = {column.format(*limits)}"  # noqa: S608 - the same
         " WHERE topic = 'MailboxAdded/1'"
     )
     said = sent.says("audit", "rules", "--format", "json")
