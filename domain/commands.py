@@ -151,15 +151,20 @@ def queue(campaign: Campaign, leads: Iterable[NewLead], *, now: datetime) -> lis
         if lead.lead_id in taken or campaign.numbers.position(lead.lead_id) is not None:
             raise CommandRefused(f"lead {lead.lead_id} is in {campaign.stream} already: nobody is mailed twice.")
         taken.add(lead.lead_id)
-        draft.add(
-            e.EmailQueued,
-            position=position,
-            lead_id=lead.lead_id,
-            priority=lead.priority,
-            commitment=lead.commitment,
-            v1_status=lead.v1_status,
-        )
+        let_wait(draft, position, lead)
     return draft.events
+
+
+def let_wait(draft: Draft, position: int, lead: NewLead) -> None:
+    """This lead's mail waits, at this position."""
+    draft.add(
+        e.EmailQueued,
+        position=position,
+        lead_id=lead.lead_id,
+        priority=lead.priority,
+        commitment=lead.commitment,
+        v1_status=lead.v1_status,
+    )
 
 
 def change_contacts(campaign: Campaign, commitments: dict[int, str], *, now: datetime) -> list[e.Event]:

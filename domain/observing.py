@@ -15,7 +15,7 @@ from domain.analysis import mails_somebody_twice
 from domain.attempts import AttemptState
 from domain.calendar import Schedule
 from domain.campaign import Campaign, Status
-from domain.commands import NewLead, complete
+from domain.commands import NewLead, complete, let_wait
 from domain.emitting import Draft
 from domain.errors import CommandRefused
 from domain.leads import LeadState
@@ -92,14 +92,7 @@ def add_leads(campaign: Campaign, leads: Iterable[NewLead], *, now: datetime) ->
     _must_be_observed(campaign)
     draft = Draft(campaign.stream, campaign.version, now)
     for position, lead in enumerate(leads, start=len(campaign.roll)):
-        draft.add(
-            e.EmailQueued,
-            position=position,
-            lead_id=lead.lead_id,
-            priority=lead.priority,
-            commitment=lead.commitment,
-            v1_status=lead.v1_status,
-        )
+        let_wait(draft, position, lead)
         if campaign.status is Status.CANCELLED and lead.v1_status in ("planned", "queued"):
             draft.add(e.EmailSkipped, position=position, lead_id=lead.lead_id, reason="cancelled")
     return draft.events

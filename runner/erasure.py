@@ -25,6 +25,7 @@ from projections.kept import ERASE_CONTACT, ERASE_MAILS, ERASE_REPLIES, SUPPRESS
 from projections.times import time_text
 from runner.free_text import check_free_text
 from runner.leads.addresses import canonical
+from runner.leads.everywhere import Places, append_everywhere
 from runner.leads.lookups import Lookups, lookups
 from runner.leads.reading import given
 from runner.store.ledger import Ledger, campaign_number
@@ -54,10 +55,6 @@ class Erased:
     leads: int
     skipped: int
     newly_suppressed: int
-
-
-class _Elsewhere(Exception):
-    """These people were added to another campaign before the append lock was ours."""
 
 
 def look(ledger: Ledger, addresses: Iterable[str]) -> Found:
@@ -122,17 +119,10 @@ class _Erasing:
         self._now = now
 
     def append(self) -> list[Event]:
-        """Done when nobody was added elsewhere between looking for campaigns and holding the append lock."""
-        while True:
-            try:
-                return self._ledger.on_campaigns(list(self._lookup.places(self._keys)), self._decide, self._keep)
-            except _Elsewhere:
-                continue
+        """All of it."""
+        return append_everywhere(self._ledger, self._lookup, self._keys, self._decide, self._keep)
 
-    def _decide(self, campaigns: Sequence[Campaign]) -> list[Event]:
-        places = self._lookup.places(self._keys)
-        if not places.keys() <= {campaign_number(campaign.stream) for campaign in campaigns}:
-            raise _Elsewhere
+    def _decide(self, campaigns: Sequence[Campaign], places: Places) -> list[Event]:
         self.unlisted = sorted(self._hmacs - self._lookup.suppressed(self._hmacs))
         events: list[Event] = []
         for campaign in campaigns:

@@ -26,6 +26,7 @@ from projections.kept import SUPPRESS, UNSUPPRESS
 from projections.times import text_time, time_text
 from runner.free_text import check_free_text
 from runner.leads.addresses import canonical
+from runner.leads.everywhere import Places, append_everywhere
 from runner.leads.lookups import Lookups, lookups
 from runner.leads.problems import BadRows, Problems, RowProblem
 from runner.leads.reading import Records, column_names, email_column, given, open_records
@@ -188,10 +189,6 @@ def _suppress_all(
     return SuppressReport(added, already, skipped, tuple(locked))
 
 
-class _Elsewhere(Exception):
-    """These people were added to another campaign before the append lock was ours."""
-
-
 class _Suppressing:
     """One transaction: the skips, and the entries of the list."""
 
@@ -215,17 +212,10 @@ class _Suppressing:
         self._now = now
 
     def append(self) -> list[Event]:
-        """Done when nobody was added elsewhere between looking for campaigns and holding the append lock."""
-        while True:
-            try:
-                return self._ledger.on_campaigns(list(self._lookup.places(self._keys)), self._decide, self._keep)
-            except _Elsewhere:
-                continue
+        """All of it."""
+        return append_everywhere(self._ledger, self._lookup, self._keys, self._decide, self._keep)
 
-    def _decide(self, campaigns: Sequence[Campaign]) -> list[Event]:
-        places = self._lookup.places(self._keys)
-        if not places.keys() <= {campaign_number(campaign.stream) for campaign in campaigns}:
-            raise _Elsewhere
+    def _decide(self, campaigns: Sequence[Campaign], places: Places) -> list[Event]:
         listed = self._lookup.suppressed(self._hmacs)
         self.new = [hmac for hmac in self._hmacs if hmac not in listed]
         self.locked = []

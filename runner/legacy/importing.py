@@ -34,8 +34,9 @@ from runner.campaign_file import content_digest
 from runner.leads.lookups import Lookups, lookups
 from runner.legacy.appending import Appends, InLedger, OnCopies
 from runner.legacy.contacts import OldContact, People, positions
+from runner.legacy.disagreements import QueueRows, Strays
 from runner.legacy.old_database import OldDatabase
-from runner.legacy.records import OldCampaign, OldQueueRow, OldSend
+from runner.legacy.records import OldCampaign
 from runner.legacy.settings import content_of, settings_of
 from runner.store.ledger import Ledger
 from runner.store.recorder import Kept
@@ -43,7 +44,6 @@ from runner.store.recorder import Kept
 AT_ONCE = 1_000
 """Leads, or sends, of one append."""
 BLOCKED_THERE = "blocked in the old system"
-WAITS = ("planned", "queued")
 
 STATUS = {
     "DRAFT": Status.DRAFT,
@@ -246,7 +246,7 @@ class _Import:
         counts: Counter[str] = Counter()
         with self._appends.states() as (campaign, _):
             known = positions(map(campaign.numbers.lead_id, range(len(campaign.roll))))
-            strays = _Strays(_to_leads_before(campaign))
+            strays = Strays(campaign)
         mails = self._mails(known, counts, strays)
         seen: list[OldMailSeen] = []
         for some in _in_batches(mails, AT_ONCE):
@@ -259,7 +259,7 @@ class _Import:
             self._tell(f"sends of campaign {self._campaign.number}", counts.total(), self._totals.sends)
         return seen, dict(sorted(counts.items())), strays.observations()
 
-    def _mails(self, known: Mapping[int, int], counts: Counter[str], strays: _Strays) -> Iterator[OldMail]:
+    def _mails(self, known: Mapping[int, int], counts: Counter[str], strays: Strays) -> Iterator[OldMail]:
         for send in self._old.sends(self._campaign.number):
             counts[send.status] += 1
             if send.status != "sent":
@@ -274,7 +274,7 @@ class _Import:
 
     def _queue(self) -> tuple[dict[str, int], list[e.Observation]]:
         counts: Counter[str] = Counter()
-        queue = _Queue()
+        queue = QueueRows()
         for row in self._old.queue(self._campaign.number):
             counts[row.status] += 1
             queue.add(row, self._people)
@@ -344,73 +344,6 @@ class _LeadBatch:
     def _change(self, event: e.ContactChanged) -> dict[str, Any]:
         one, commitment = self._changed[event.position]
         return one.change(self._number, event.revision, commitment)
-
-
-class _Strays:
-    """Rows of the SendLog that say `sent` and name no lead of the campaign. `before`: to whom those went that an
-    earlier import has seen; that lead may have another address since."""
-
-    def __init__(self, before: Mapping[int, int]) -> None:
-        self._before = before
-        self._without: list[int] = []
-        self._unknown: list[int] = []
-        self._to_leads: dict[int, list[int]] = {}
-
-    def add(self, send: OldSend, people: People) -> None:
-        """One such row."""
-        if (lead := self._before.get(send.row_id, people.lead_of(send.address))) is not None:
-            self._to_leads.setdefault(lead, []).append(send.row_id)
-        elif send.lead_id is None:
-            self._without.append(send.row_id)
-        else:
-            self._unknown.append(send.row_id)
-
-    def observations(self) -> list[e.Observation]:
-        """What they add up to."""
-        to_leads = [
-            e.Observation(rule=found.NO_LEAD_ID_KNOWN, leads=(lead,), rows=tuple(rows))
-            for lead, rows in self._to_leads.items()
-        ]
-        others = [(found.NO_LEAD_ID, self._without), (found.UNKNOWN_SENDS, self._unknown)]
-        return to_leads + [e.Observation(rule=rule, rows=tuple(rows)) for rule, rows in others if rows]
-
-
-def _to_leads_before(campaign: Campaign) -> dict[int, int]:
-    observations = campaign.legacy.observations if campaign.legacy is not None else ()
-    known = (each for each in observations if each.rule == found.NO_LEAD_ID_KNOWN)
-    return {row: lead for each in known for lead in each.leads for row in each.rows}
-
-
-class _Queue:
-    """Rows of the old queue against the leads' statuses."""
-
-    def __init__(self) -> None:
-        self._rows: dict[str, list[int]] = {}
-        self._leads: dict[str, list[int]] = {}
-
-    def add(self, row: OldQueueRow, people: People) -> None:
-        """One row."""
-        lead = people.by_row.get(row.campaign_lead_row_id)
-        if lead is None:
-            self._rows.setdefault(found.UNKNOWN_QUEUE_ROWS, []).append(row.row_id)
-        elif (rule := _disagreement(row.status, lead[1])) is not None:
-            self._rows.setdefault(rule, []).append(row.row_id)
-            self._leads.setdefault(rule, []).append(lead[0])
-
-    def observations(self) -> list[e.Observation]:
-        """What they add up to."""
-        return [
-            e.Observation(rule=rule, leads=tuple(dict.fromkeys(self._leads.get(rule, ()))), rows=tuple(rows))
-            for rule, rows in self._rows.items()
-        ]
-
-
-def _disagreement(queue: str, status: str) -> str | None:
-    """The rule that a queue row and its lead's status break together, if they do."""
-    if status in WAITS:
-        return {"sent": found.QUEUE_SENT, "sending": found.QUEUE_SENDING, "pending": None}.get(queue, found.QUEUE_OTHER)
-    agree = {"sending": ("sending",), "sent": ("sent",), "replied": ("sent",), "failed": ("failed", "cancelled")}
-    return None if queue in agree[status] else found.QUEUE_OTHER
 
 
 def _seen(events: Sequence[e.Event]) -> Iterator[OldMailSeen]:

@@ -1,0 +1,78 @@
+"""What rows of the old SendLog and the old queue say that the campaign's leads do not: for an analysis to show."""
+
+from __future__ import annotations
+
+from domain import analysis as found
+from domain import events as e
+from domain.campaign import Campaign
+from runner.legacy.contacts import People
+from runner.legacy.records import OldQueueRow, OldSend
+
+WAITS = ("planned", "queued")
+
+
+class Strays:
+    """Rows of the SendLog that say `sent` and name no lead of the campaign. One that an earlier import has matched to a
+    lead stays that lead's: it may have another address since."""
+
+    def __init__(self, campaign: Campaign) -> None:
+        self._before = _to_leads_before(campaign)
+        self._without: list[int] = []
+        self._unknown: list[int] = []
+        self._to_leads: dict[int, list[int]] = {}
+
+    def add(self, send: OldSend, people: People) -> None:
+        """One such row."""
+        if (lead := self._before.get(send.row_id, people.lead_of(send.address))) is not None:
+            self._to_leads.setdefault(lead, []).append(send.row_id)
+        elif send.lead_id is None:
+            self._without.append(send.row_id)
+        else:
+            self._unknown.append(send.row_id)
+
+    def observations(self) -> list[e.Observation]:
+        """What they add up to."""
+        to_leads = [
+            e.Observation(rule=found.NO_LEAD_ID_KNOWN, leads=(lead,), rows=tuple(rows))
+            for lead, rows in self._to_leads.items()
+        ]
+        others = [(found.NO_LEAD_ID, self._without), (found.UNKNOWN_SENDS, self._unknown)]
+        return to_leads + [e.Observation(rule=rule, rows=tuple(rows)) for rule, rows in others if rows]
+
+
+def _to_leads_before(campaign: Campaign) -> dict[int, int]:
+    observations = campaign.legacy.observations if campaign.legacy is not None else ()
+    known = (each for each in observations if each.rule == found.NO_LEAD_ID_KNOWN)
+    return {row: lead for each in known for lead in each.leads for row in each.rows}
+
+
+class QueueRows:
+    """Rows of the old queue against the leads' statuses."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, list[int]] = {}
+        self._leads: dict[str, list[int]] = {}
+
+    def add(self, row: OldQueueRow, people: People) -> None:
+        """One row."""
+        lead = people.by_row.get(row.campaign_lead_row_id)
+        if lead is None:
+            self._rows.setdefault(found.UNKNOWN_QUEUE_ROWS, []).append(row.row_id)
+        elif (rule := _disagreement(row.status, lead[1])) is not None:
+            self._rows.setdefault(rule, []).append(row.row_id)
+            self._leads.setdefault(rule, []).append(lead[0])
+
+    def observations(self) -> list[e.Observation]:
+        """What they add up to."""
+        return [
+            e.Observation(rule=rule, leads=tuple(dict.fromkeys(self._leads.get(rule, ()))), rows=tuple(rows))
+            for rule, rows in self._rows.items()
+        ]
+
+
+def _disagreement(queue: str, status: str) -> str | None:
+    """The rule that a queue row and its lead's status break together, if they do."""
+    if status in WAITS:
+        return {"sent": found.QUEUE_SENT, "sending": found.QUEUE_SENDING, "pending": None}.get(queue, found.QUEUE_OTHER)
+    agree = {"sending": ("sending",), "sent": ("sent",), "replied": ("sent",), "failed": ("failed", "cancelled")}
+    return None if queue in agree[status] else found.QUEUE_OTHER
