@@ -74,11 +74,16 @@ class Tally:
 
 @dataclass(slots=True)
 class Entry:
-    """One mail that is not known in all columns yet. `why`: by column, what held it back when another column sent."""
+    """One mail that is not known in all columns yet. `why`: by column, what held it back when another column sent.
+    `decided`: what the owner's side decided in the owner's own time, of the number `era`: that is held against the
+    record. `cut`: columns that will never send it, for they began again where it was sent already."""
 
     lead_id: int
     own: int
     is_root: bool
+    era: int
+    decided: Mail | None = None
+    cut: set[int] = field(default_factory=set)
     mails: list[Mail | None] = field(default_factory=lambda: [None, None, None])
     why: list[str] = field(default_factory=lambda: ["", "", ""])
     fate: str = ""
@@ -126,6 +131,7 @@ class Findings:
         self._rules = rules
         self._measured = measured
         self._cascades = cascades
+        self._era = 1
         self._roots = 0
         self._split = 0  # mails that one of A and B has sent and the other has not
         self._differed: set[int] = set()
@@ -146,18 +152,48 @@ class Findings:
         entry = self.open.get(key)
         if entry is None:
             is_root = not (self._split if self._cascades else key[0] in self._differed)
-            entry = self.open[key] = Entry(lead_id, own, is_root)
-        elif entry.mails[column] is not None:
+            entry = self.open[key] = Entry(lead_id, own, is_root, self._era)
+        if column in (R, own):
+            self._of_owner(entry, column, mail, own)
+        if entry.mails[column] is not None:
             return None
-        if column == R:
-            entry.own = own
-        else:
-            self._split += 1 if entry.mails[A + B - column] is None else -1
         entry.mails[column] = mail
         self.tallies[column].add(mail.at, self.zone)
-        if None not in entry.mails:
-            self._close(key, self.open.pop(key), None)
+        if column != R:
+            self._split += 1 if entry.mails[A + B - column] is None else -1
+        self._close_if_known(key, entry)
         return entry
+
+    def decided(self, key: Key, own: int) -> Mail | None:
+        """What the owner's side, in this column, decided of this mail since it owns the campaign."""
+        entry = self.open.get(key)
+        return entry.decided if entry is not None and (entry.own, entry.era) == (own, self._era) else None
+
+    def owner_changed(self) -> None:
+        """What was decided before is not held against what is recorded from here on."""
+        self._era += 1
+
+    def begins_again(self, column: int) -> None:
+        """This column goes on from what really was: it will never send what was sent already."""
+        for key in sorted(self.open):
+            entry = self.open[key]
+            if entry.mails[R] is not None and entry.mails[column] is None:
+                entry.cut.add(column)
+                self._split -= entry.mails[A + B - column] is not None
+                self._close_if_known(key, entry)
+
+    def _of_owner(self, entry: Entry, column: int, mail: Mail, own: int) -> None:
+        """The record, or the side that is held against it: whoever owned the campaign before no longer counts."""
+        is_this_owners = (entry.own, entry.era) == (own, self._era)
+        if not is_this_owners and entry.mails[R] is None:
+            entry.own, entry.era, entry.decided = own, self._era, None
+            is_this_owners = True
+        if is_this_owners and column == own:
+            entry.decided = entry.decided or mail
+
+    def _close_if_known(self, key: Key, entry: Entry) -> None:
+        if all(mail is not None or column in entry.cut for column, mail in enumerate(entry.mails)):
+            self._close(key, self.open.pop(key), None)
 
     def breach(self, column: int, kind: DifferenceClass, breach: Breach) -> None:
         """A column broke a rule."""
@@ -184,9 +220,9 @@ class Findings:
 
     def _close(self, key: Key, entry: Entry, end: datetime | None) -> None:
         recorded, a, b = entry.mails
-        own, other = entry.mails[entry.own], entry.mails[A + B - entry.own]
+        own, other = entry.decided, entry.mails[A + B - entry.own]
         kind = class_of(a, b, self._tolerance)
-        if end is not None and self._too_near(entry, end):
+        if self._is_cut(entry) or (end is not None and self._too_near(entry, end)):
             kind = DifferenceClass.UNKNOWN
         elif entry.fate and recorded is None:
             kind = None
@@ -194,12 +230,12 @@ class Findings:
         self._digest.update(f"{key} {recorded} {a} {b} {kind} {entry.why}\n".encode())
         if recorded is None:
             self.assumed_outcomes.update(column for column in (A, B) if entry.mails[column])
-        if kind is not DifferenceClass.UNKNOWN:
-            if entry.own in self._measured:
-                is_explained = self._hold_against_record(entry, recorded, own)
-                self.patterns[Pattern.NOISE if is_explained else pattern] += 1
-            self.judged += 1
-            self.equal += kind is None
+        is_known = kind is not DifferenceClass.UNKNOWN
+        if entry.own in self._measured and (is_known or entry.cut):
+            is_explained = self._hold_against_record(entry, recorded, own)
+            self.patterns[Pattern.NOISE if is_explained else pattern] += is_known
+        self.judged += is_known
+        self.equal += kind is None
         if a and b:
             self.shifts[round((b.at - a.at).total_seconds())] += 1
         if kind is not None:
@@ -210,6 +246,12 @@ class Findings:
             self._roots += is_root
             self._count(Difference(kind, entry.lead_id, key[1], times[R], times[A], times[B], why, is_root, pattern))
             self._differed.add(key[0])
+
+    @staticmethod
+    def _is_cut(entry: Entry) -> bool:
+        """Did one column begin again before it could be seen that it is merely later?"""
+        _, a, b = entry.mails
+        return bool(entry.cut) and (a is None) is not (b is None)
 
     def _too_near(self, entry: Entry, end: datetime) -> bool:
         """Does the history end before it could be seen that one column is merely later?"""

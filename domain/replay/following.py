@@ -16,7 +16,7 @@ from typing import NamedTuple
 from domain.campaign import Campaign, Status
 from domain.counting import MailCount, local_day
 from domain.events import Sender, V1Status
-from domain.leads import Retry
+from domain.leads import LeadState, Retry
 from domain.mailbox import Mailbox
 from domain.policies import Send, next_in_line
 from domain.replay.sides import Answer, Side
@@ -150,6 +150,15 @@ class Following:
         """The same of the one whose turn it was."""
         heapq.heappush(self._times, (until, next(self._numbers), heapq.heappop(self._turns)[2]))
 
+    def leave_the_line(self, campaign: Campaign, now: datetime) -> None:
+        """This side goes on from what really was: only rules hold back what was mailed meanwhile, and who still waits
+        in truth stands in its line again."""
+        everyone = [*(one for _, _, one in self._turns), *(one for _, _, one in self._times), *self._parked]
+        left = [one for one in everyone if self._is_followed(one.lead) and not _still_waits(campaign, one.lead)]
+        self._known = {(one.lead.position, one.lead.attempt) for one in left}
+        self._turns, self._parked = [], []
+        self._times = [(now, next(self._numbers), one) for one in left]
+
     def took_turn(self) -> None:
         """It is sent."""
         lead = heapq.heappop(self._turns)[2].lead
@@ -177,6 +186,9 @@ class Following:
         for followed in [*(one for _, _, one in self._times), *self._parked]:
             yield followed.lead, str(followed.wait.rule) if followed.wait else "the policy raised"
 
+    def _is_followed(self, lead: Before) -> bool:
+        return (lead.position, lead.attempt) in self._known
+
     def _has_its_turn(self, order: Order, seen: Campaign, now: datetime) -> bool:
         position = next_in_line(seen, self._side.sender, now)
         if position is None:
@@ -187,18 +199,18 @@ class Following:
     def _ask(
         self, followed: Followed, campaign: Campaign, mailbox: Mailbox, now: datetime
     ) -> Iterator[tuple[Before, Answer]]:
-        key = (followed.lead.position, followed.lead.attempt)
-        if key not in self._known:
+        lead = followed.lead
+        if not self._is_followed(lead):
             return
         answer = followed.ask(self._side, campaign, mailbox, now)
         if isinstance(answer, Send):
-            self._known.discard(key)
-            yield followed.lead, answer
+            self._known.discard((lead.position, lead.attempt))
+            yield lead, answer
         elif isinstance(answer, Wait):
             self._wait(followed, answer.until, now)
         else:
             self._parked.append(followed)
-            yield followed.lead, answer
+            yield lead, answer
 
     def _wait(self, followed: Followed, until: datetime | None, now: datetime) -> None:
         if until is None or (followed.wait and followed.wait.rule is Rule.STUCK):
@@ -212,6 +224,11 @@ class Following:
         everyone = [*self._parked, *(followed for _, _, followed in self._times)]
         self._parked, self._times = [], [(now, next(self._numbers), followed) for followed in everyone]
         heapq.heapify(self._times)
+
+
+def _still_waits(campaign: Campaign, lead: Before) -> bool:
+    is_queued = campaign.roll.state(lead.position) is LeadState.QUEUED
+    return is_queued and campaign.next_attempt(lead.position) == lead.attempt
 
 
 class _Less(MailCount):

@@ -9,42 +9,18 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Collection, Iterable, Mapping
-from copy import copy
 from datetime import datetime
 from itertools import count
 
-from domain import commands
 from domain import events as e
-from domain.attempts import AttemptState
-from domain.campaign import Campaign, evolve
-from domain.checks import Standing
-from domain.commands import Failure
-from domain.counting import EPOCH, MailCount, Tally
-from domain.errors import CommandRefused
-from domain.leads import LeadState
+from domain.campaign import Campaign
 from domain.mailbox import Mailbox
-from domain.planning import make_plan
-from domain.policies import Send
-from domain.rehearsal import REHEARSED, Rehearsal, copy_of, fold, queued
 from domain.replay.classes import Mail
 from domain.replay.findings import A, B, Findings, Key
-from domain.replay.past import CHANGES_RULES, MAILBOX, Case, Past, Setup, decision
-from domain.replay.sides import CADENCE, Answer, Crash, Side
+from domain.replay.past import MAILBOX, Case, Past, Setup, decision
 from domain.replay.situations import Situation
-from domain.replay.ticks import Grid, Row, Step, Tick, TickKind, happened
-from domain.rules import LockRefused, Wait
-
-PLANNED = 20_000
-"""The end of a world is worked out beyond the history for so many waiting leads at most."""
-
-Replies = Mapping[Key, e.EmailFailed | e.EmailInDoubt]
-
-
-def replies_of(rows: Iterable[Row]) -> Replies:
-    """What servers answered other than yes, by lead and attempt."""
-    return {
-        (event.position, event.attempt): event for _, event in rows if isinstance(event, e.EmailFailed | e.EmailInDoubt)
-    }
+from domain.replay.ticks import Grid, Step, Tick, TickKind, happened
+from domain.replay.worlds import Replies, World
 
 
 class Free:
@@ -61,7 +37,7 @@ class Free:
         self.past.know(given[1])
         campaigns = {campaign.stream: campaign for campaign in given[0]}
         self.cases = {
-            stream: _FreeCase(stream, setup, self.past, known, campaigns.get(stream))
+            stream: FreeCase(stream, setup, self.past, known, campaigns.get(stream))
             for stream, known in replies.items()
         }
         self._grids = {
@@ -159,7 +135,9 @@ class _Agenda:
         return found
 
 
-class _FreeCase(Case):
+class FreeCase(Case):
+    """One campaign in two worlds."""
+
     def __init__(self, stream: str, setup: Setup, past: Past, replies: Replies, given: Campaign | None) -> None:
         super().__init__(stream, setup, past, given)
         self._worlds = {A: World(self, A, setup.a, replies), B: World(self, B, setup.b, replies)}
@@ -195,6 +173,11 @@ class _FreeCase(Case):
         self.situations.tick(self.campaign.schedule, now)
         return self._worlds[column].tick_at(now, number)
 
+    def begin_again(self, column: int, now: datetime) -> None:  # noqa: ARG002 - a world looks at each of its ticks
+        """Its world is what really was."""
+        self.findings.begins_again(column)
+        self._worlds[column].begin_again()
+
     def finish(self) -> None:
         """The history ends."""
         if (end := self.ends_at) is None:
@@ -202,192 +185,3 @@ class _FreeCase(Case):
         self.findings.finish(end, lambda column, position: self._worlds[column].reason(position))
         for column, world in self._worlds.items():
             self.findings.tallies[column].ends_at = world.ends_at(end)
-
-
-class World(Rehearsal):
-    """One side's world. `recorded`: the mails that really left, which count for nothing here."""
-
-    def __init__(self, case: _FreeCase, column: int, side: Side, replies: Replies) -> None:
-        self.campaign = copy_of(case.campaign) if case.campaign.exists else Campaign(case.stream)
-        self.campaign.mails = Tally(self.campaign.mails)
-        if self.campaign.exists:
-            self._take_over(side)
-        self.recorded, self._sent = Tally(MailCount()), Tally(MailCount())
-        self._case, self._column, self._side, self._replies = case, column, side, replies
-        self._standing = Standing.of(self.campaign)
-        self._last: Answer | None = None
-
-    def take(self, event: e.Event) -> bool:
-        """What came from outside; False for what was decided inside."""
-        campaign, kind = self.campaign, type(event)
-        if kind in CHANGES_RULES:
-            evolve(campaign, event)
-            self._standing.take(event)
-            self._take_over(self._side)
-        elif isinstance(event, e.EmailQueued):
-            evolve(campaign, event)
-        elif isinstance(event, e.EmailSkipped | e.ContactChanged):
-            if campaign.roll.state(event.position) is LeadState.QUEUED:
-                evolve(campaign, event)
-        elif isinstance(event, e.EmailRequeued):
-            if campaign.roll.state(event.position) is LeadState.FAILED:
-                evolve(campaign, event)
-        elif isinstance(event, e.InDoubtResolved):
-            self._resolve(event)
-        else:
-            return False
-        return True
-
-    def _take_over(self, side: Side) -> None:
-        """This side owns it, under its settings."""
-        campaign = self.campaign
-        campaign.owner = side.sender
-        campaign.limits = side.what_if.limits(campaign.limits)
-        campaign.schedule = side.what_if.schedule(campaign.schedule)
-
-    def tick_at(self, now: datetime, number: int) -> datetime | None:
-        """One tick; when to look again, None: when something happens."""
-        self.mailbox = self._mailbox_now()
-        while True:
-            answer = self._last = self._side.decide(self.campaign, self.mailbox, now)
-            if isinstance(answer, Crash):
-                self._case.findings.crash(self._column, answer.error, now)
-                return now
-            if isinstance(answer, Wait):
-                self._case.situations.waits(answer)
-                return answer.until
-            if not self._mail(answer, now, number) or self._side.one_a_tick:
-                return now
-
-    def reason(self, position: int) -> str:
-        """Why this lead is not sent, at the end."""
-        state = self.campaign.roll.state(position)
-        if state is not LeadState.QUEUED:
-            return f"it is {state.label}"
-        if isinstance(self._last, Wait):
-            return str(self._last.rule)
-        return "its turn had not come"
-
-    def ends_at(self, end: datetime) -> datetime | None:
-        """When the last mail of this world leaves, beyond the history too; None where that is not known."""
-        tally, left = self._case.findings.tallies[self._column], queued(self.campaign)
-        if not left:
-            return tally.last_at
-        if left > PLANNED or not self.campaign.exists:
-            return None
-        every = self._side.what_if.every or CADENCE[self._side.sender]
-        tried, following = copy_of(self.campaign), EPOCH + every * -((EPOCH - end) // every)
-        try:
-            plan = make_plan(tried, [tried], self._mailbox_now(), {self._side.sender: every}, following)
-        except CommandRefused:
-            return None
-        return None if plan.left else plan.ends_at
-
-    def _mail(self, send: Send, now: datetime, number: int) -> bool:
-        """One mail; False when the gate refuses it, which is judged."""
-        campaign, case = self.campaign, self._case
-        key = (send.position, campaign.next_attempt(send.position))
-        if case.is_judged(now):
-            self._judge(send, now)
-            mail = self._column_mail(send, now, number)
-            case.mailed(self._column, key, send.lead_id, mail)
-        reply = self._replies.get(key)
-        try:
-            if isinstance(reply, e.EmailFailed) and reply.token is None:
-                self._refuse(send, reply, now)
-            else:
-                self._answer(self.lock(campaign, send, self._side.sender, now), reply, now)
-        except LockRefused:
-            return False
-        return True
-
-    def _answer(self, token: str, reply: e.EmailFailed | e.EmailInDoubt | None, now: datetime) -> None:
-        self._standing.count(now)
-        if isinstance(reply, e.EmailFailed):
-            fold(self.campaign, commands.record_failed(self.campaign, token, _failure(reply), now=now))
-        elif reply is not None:
-            fold(self.campaign, commands.record_in_doubt(self.campaign, token, reply.cause, now=now))
-        else:
-            sent = commands.record_sent(self.campaign, token, code=250, enhanced=None, queue_id=None, now=now)
-            fold(self.campaign, sent)
-
-    def _refuse(self, send: Send, reply: e.EmailFailed, now: datetime) -> None:
-        campaign = self.campaign
-        refused = commands.fail_before_lock(
-            campaign,
-            send.position,
-            _failure(reply),
-            sender=self._side.sender,
-            epoch=campaign.epoch,
-            runner=REHEARSED,
-            mailbox=campaign.mailbox,
-            content_version=campaign.content_version,
-            revision=campaign.revision(send.position),
-            now=now,
-        )
-        for event in refused:
-            self._standing.take(event)
-        fold(campaign, refused)
-
-    def _resolve(self, event: e.InDoubtResolved) -> None:
-        found = (one for one in self.campaign.open.values() if one.state is AttemptState.IN_DOUBT)
-        if any((one.position, one.attempt) == (event.position, event.attempt) for one in found):
-            resolved = commands.resolve_in_doubt(
-                self.campaign,
-                event.position,
-                event.outcome,
-                evidence=event.evidence,
-                actor=event.actor,
-                now=event.recorded_at,
-            )
-            fold(self.campaign, resolved)
-
-    def _judge(self, send: Send, now: datetime) -> None:
-        state = self.campaign.roll.state(send.position)
-        self._case.judge_state_of(self._column, state, send.lead_id, now)
-        what_if = self._side.what_if
-        judged = self._standing.judge(
-            now, schedule=what_if.schedule(self._standing.schedule), limits=what_if.limits(self._standing.limits)
-        )
-        self._case.judge_rules(self._column, send.lead_id, now, judged, self.mailbox)
-
-    def _column_mail(self, send: Send, now: datetime, number: int) -> Mail:
-        campaign, latest = self.campaign, self._case.past.ticks.latest.get(self._side.sender)
-        assumed = latest is None or latest.kind is TickKind.ASSUMED
-        said = (campaign.content_version, campaign.revision(send.position), campaign.mailbox)
-        return Mail(now, number, self._case.past.place, *said, assumed)
-
-    def _mailbox_now(self) -> Mailbox:
-        """The real one, but for this campaign's mails, which are those of this world."""
-        real = self._case.past.mailbox(self.campaign.mailbox) if self.campaign.exists else Mailbox("")
-        mailbox = copy(real)
-        mailbox.mails = _Otherwise(real.mails, self.recorded, self._sent)
-        return mailbox
-
-
-class _Otherwise(MailCount):
-    """A mailbox's count with one campaign's mails replaced by others."""
-
-    __slots__ = ("_all", "_instead", "_without")
-
-    def __init__(self, everything: MailCount, without: MailCount, instead: MailCount) -> None:
-        self._all, self._without, self._instead = everything, without, instead
-
-    def add(self, at: datetime) -> None:
-        self._instead.add(at)
-
-    def on_date_of(self, at: datetime, zone: str) -> int:
-        others = self._all.on_date_of(at, zone) - self._without.on_date_of(at, zone)
-        return max(others, 0) + self._instead.on_date_of(at, zone)
-
-    def quarters(self) -> dict[int, int]:
-        found = self._all.quarters()
-        for quarter, mails in self._without.quarters().items():
-            found[quarter] = max(0, found.get(quarter, 0) - mails)
-        for quarter, mails in self._instead.quarters().items():
-            found[quarter] = found.get(quarter, 0) + mails
-        return found
-
-
-def _failure(reply: e.EmailFailed) -> Failure:
-    return Failure(reply.phase, reply.permanent, reply.code, reply.enhanced)

@@ -22,13 +22,12 @@ from domain.replay.classes import Mail
 from domain.replay.findings import A, B, Entry, Findings
 from domain.replay.following import Before, before
 from domain.replay.minds import UNASKED, Mind
-from domain.replay.past import MAILBOX, Case, Past, Setup, Witness, decision
+from domain.replay.past import MAILBOX, OUTCOMES, Case, Past, Setup, Witness, decision
 from domain.replay.sides import Answer, Crash
 from domain.replay.situations import Situation
 from domain.replay.ticks import Step, Tick, TickKind, happened
 from domain.rules import Wait
 
-OUTCOMES = (e.EmailSent, e.EmailFailed, e.EmailInDoubt)
 ONE_A_TICK = "the tick sends one mail only"
 
 
@@ -175,8 +174,9 @@ class _LockedCase(Case):
         if isinstance(event, e.EmailSkipped) or (isinstance(event, e.EmailSent) and sender is None):
             self._note_fate(event)
         at_once = isinstance(event, e.EmailLocked) and sends_at_once(self.campaign, event.sender)
-        if judged and of is not None and (at_once or isinstance(event, OUTCOMES)) and self.past.ticks.is_open(of):
-            self._ask_both(event.recorded_at, of, inside=True)
+        goes_on = of == self.campaign.owner and (at_once or isinstance(event, OUTCOMES))
+        if judged and goes_on and self.past.ticks.is_open(self.campaign.owner):
+            self._ask_both(event.recorded_at, self.campaign.owner, inside=True)
 
     def tick(self, tick: Tick) -> None:
         """A tick of the sender that owns the campaign."""
@@ -184,6 +184,10 @@ class _LockedCase(Case):
         if tick.kind is TickKind.MISSED:
             self.situations.seen.add(Situation.OUTAGE)
         self._ask_both(tick.at, tick.sender, inside=False)
+
+    def begin_again(self, column: int, now: datetime) -> None:
+        """Its line is the real one; what it had not sent yet is followed without a place in it."""
+        self._minds[column].begin_again(self.campaign, now)
 
     def finish(self) -> None:
         """What is open is closed, each with the reason of the side that has not sent it."""

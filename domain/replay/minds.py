@@ -56,6 +56,12 @@ class Mind:
             self.following.hold(self.seen, lead._replace(retry=self.seen.own_retry(position)), answer.until)
             self.seen.pass_over(position)
 
+    def begin_again(self, campaign: Campaign, now: datetime) -> None:
+        """It owns the campaign from here on: its line is the real one, whatever it would have sent before."""
+        self.seen = Seen(campaign, self.side.sender)
+        self.answer, self.version, self.again, self.sent = None, UNASKED, None, None
+        self.following.leave_the_line(campaign, now)
+
     def go_on(self) -> None:
         """The recorded sender has sent one more, or will send no more."""
         if self.sent is not None and self.seen.roll.state(self.sent) is LeadState.QUEUED:
@@ -68,6 +74,8 @@ class Mind:
             self.seen.failed(event)
         elif isinstance(event, e.EmailRequeued | e.InDoubtResolved):
             self.seen.waits_again(event.position, event.recorded_at)
+        elif isinstance(event, e.StatusFixed | e.StatusObserved):
+            self.seen.moved(event.position, event.recorded_at)
         elif isinstance(event, e.EmailLocked | e.EmailSent | e.EmailSkipped):
             self.seen.gone(event.position)
             if isinstance(event, e.EmailSkipped):

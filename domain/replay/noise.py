@@ -25,6 +25,11 @@ _BY_PEOPLE = (
     e.InDoubtResolved,
     e.MailboxChanged,
     e.MailboxResumed,
+    e.FixApplied,
+    e.FlaggedForV2,
+    e.MigratedToV2,
+    e.RolledBack,
+    e.TakenOver,
 )
 
 _TELLING = frozenset({e.MailboxDelayed, e.MailboxPaused, e.TickFinished, *_BY_PEOPLE})

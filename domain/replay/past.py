@@ -224,10 +224,17 @@ class Case:
         if self.campaign.epoch != self._epoch:
             self._epoch = self.campaign.epoch
             self.situations.seen.add(Situation.OWNER)
+            self.findings.owner_changed()
+            for column, side in ((A, self.setup.a), (B, self.setup.b)):
+                if side.sender == self.campaign.owner:
+                    self.begin_again(column, happened(event))
         if type(event) in CHANGES_RULES:
             self.findings.zone = self.campaign.schedule.zone
         if isinstance(event, e.CampaignCreated | e.ScheduleChanged):
             self.schedules.append((happened(event), self.campaign.schedule))
+
+    def begin_again(self, column: int, now: datetime) -> None:
+        """The sender of this column owns the campaign from here on: it goes on from what really was."""
 
     def _decided(self, event: e.Event, sender: e.Sender) -> None:
         assert isinstance(event, LEAD_DECISIONS)  # noqa: S101 - for the type checker
@@ -245,9 +252,8 @@ class Case:
             self._imported_at = at
 
     def _recorded_mail(self, event: e.Event, key: Key, sender: e.Sender, own: int) -> Mail:
-        ticks, entry = self.past.ticks, self.findings.open.get(key)
+        ticks, mine = self.past.ticks, self.findings.decided(key, own)
         number = ticks.numbers[sender]
-        mine = entry.mails[own] if entry else None
         if mine is not None and ticks.is_open(sender, mine.tick, getattr(event, "runner", None)):
             number = mine.tick
         campaign = self.campaign
@@ -310,6 +316,8 @@ def decision(campaign: Campaign, event: e.Event) -> e.Sender | None:
 
 LEAD_DECISIONS = (e.EmailLocked, e.EmailFailed, e.EmailSent)
 
+OUTCOMES = (e.EmailSent, e.EmailFailed, e.EmailInDoubt)
+
 CHANGES_RULES = frozenset(
     {
         e.CampaignCreated,
@@ -321,5 +329,8 @@ CHANGES_RULES = frozenset(
         e.LimitsChanged,
         e.ContentChanged,
         e.MailboxAssigned,
+        e.MigratedToV2,
+        e.RolledBack,
+        e.TakenOver,
     }
 )

@@ -13,7 +13,7 @@ from datetime import datetime
 from domain import events as e
 from domain.campaign import Campaign
 from domain.events import Sender
-from domain.leads import Line, Precedence, Retry
+from domain.leads import LeadState, Line, Precedence, Retry
 from domain.policies import retry_after
 
 
@@ -43,9 +43,10 @@ class Seen(Campaign):
             self._precedence.append(priority)
 
     def failed(self, event: e.EmailFailed) -> None:
-        """A temporary failure: this sender's own back-off holds, not that of the one who met it."""
+        """A temporary failure: this sender's own back-off holds, not that of the one who met it; unless it is the
+        owner by now, and has to go by what is recorded."""
         due_at = event.next_attempt_at
-        if due_at is not None and event.sender != self._sender:
+        if due_at is not None and self._sender not in (event.sender, self.owner):
             due_at = retry_after(self._sender, self, event.position, event.recorded_at)
         self.waits_again(event.position, due_at)
 
@@ -58,6 +59,14 @@ class Seen(Campaign):
                 retry = retry._replace(due_at=due_at)
             retry = self._own[position] = retry if due_at is not None else self._own.get(position, retry)
             heapq.heappush(self._retries, retry)
+
+    def moved(self, position: int, at: datetime) -> None:
+        """A person, or an old system, gave it another status: it may wait again, or no longer."""
+        if self.roll.state(position) is LeadState.QUEUED:
+            self.waits_again(position, at)
+            self._arrivals.rewind(position)
+        else:
+            self.gone(position)
 
     def own_retry(self, position: int) -> Retry | None:
         """When this sender would try it again, if it waits for that."""

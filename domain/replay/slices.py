@@ -13,11 +13,12 @@ from domain import mailbox as mailboxes
 from domain.campaign import Campaign, evolve
 from domain.mailbox import Mailbox
 from domain.replay.findings import Findings
-from domain.replay.free import Free, replies_of
+from domain.replay.free import Free
 from domain.replay.locked import Locked
 from domain.replay.past import MAILBOX, Setup
 from domain.replay.sides import said
 from domain.replay.ticks import Row, Step, Tick, in_order
+from domain.replay.worlds import replies_of
 from domain.snapshot import freeze, freeze_mailbox, thaw, thaw_mailbox
 
 SIZE = 20_000

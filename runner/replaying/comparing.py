@@ -14,13 +14,14 @@ from sqlalchemy.engine import URL
 from domain import events as e
 from domain.replay import slices
 from domain.replay.accepting import Acceptance
-from domain.replay.free import PLANNED, Free, replies_of
+from domain.replay.free import Free
 from domain.replay.locked import Locked
 from domain.replay.past import Case, Past, Setup, Witness
 from domain.replay.proving import Proof, prove
 from domain.replay.report import Report
 from domain.replay.reporting import About, report
 from domain.replay.ticks import in_order
+from domain.replay.worlds import PLANNED, replies_of
 from runner.replaying import versions
 from runner.replaying.again import digest_elsewhere
 from runner.replaying.history import History

@@ -11,10 +11,11 @@ from domain import events as e
 from domain.calendar import Schedule
 from domain.replay.classes import Column, DifferenceClass
 from domain.replay.findings import Findings
-from domain.replay.free import Free, replies_of
+from domain.replay.free import Free
 from domain.replay.locked import Locked
 from domain.replay.past import Setup
 from domain.replay.ticks import Row, in_order
+from domain.replay.worlds import replies_of
 from domain.rules import Limits
 from runner.clock import SimulatedClock
 from runner.daemon import Runner, run_simulated
