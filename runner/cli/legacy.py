@@ -62,10 +62,10 @@ def bring(
         source = Source(mailbox, zone, place.secret(), actor(), place.now)
         with open_old_database(url) as old, steps() as progress:
             wanted = _wanted(old, only)
-            _tell_mailboxes(old, form)
             found = [
                 import_campaign(place.ledger, old, campaign, source, progress, dry_run=dry_run) for campaign in wanted
             ]
+            _tell_mailboxes(old, form)
     show([_imported(one) for one in found], IMPORTED, form, empty=f"{old.name} has no campaigns.")
     if form is Format.TABLE:
         say("Nothing was changed." if dry_run else "Next: sendledger cutover analyze N")
