@@ -192,7 +192,7 @@ def _one_address(census: _Census) -> Iterator[Finding]:
         skipped += waiting if mailed else waiting[1:]
     if skipped:
         says = "has the address of another lead: one person, one mail"
-        yield census.finding(ONE_ADDRESS, "fixable", says, "skipped: duplicate address", sorted(skipped))
+        yield census.finding(ONE_ADDRESS, "fixable", says, "skipped: duplicate address", sorted(set(skipped)))
 
 
 def _blocked(census: _Census) -> Iterator[Finding]:

@@ -127,10 +127,10 @@ def takeover(
     pause = taking_over.SETTLE * 0 if settle in ("0", "0s") else duration(settle, field="--settle")
     words, stopping = reason_given(reason), _Stop()
     with workplace() as place, steps() as progress:
-        url = old_database or taking_over.source_of(place.ledger, number)
-        taking_over.source_of(place.ledger, number)
+        came_from = taking_over.source_of(place.ledger, number)
+        url = old_database or came_from
         check_all_render(place.ledger, place.engine, number)
-        said_at = place.now()
+        said = taking_over.word(place.ledger, number, place.now())
         with stopped_by_signals(stopping):
             if write_use_v2:
                 set_use_v2(url, number, True)
@@ -138,7 +138,7 @@ def takeover(
             taking_over.wait(pause, stopping.stopping, progress)
         source = Source(None, DEFAULT_ZONE, place.secret(), actor(), place.now)
         imported, taken = taking_over.take_over(
-            place.ledger, number, url, source, progress, said_at=said_at, settled=pause, reason=words
+            place.ledger, number, url, source, progress, said=said, settled=pause, reason=words
         )
     say(f"Campaign {number} is our V1's from here on, epoch {taken.epoch}: {len(imported.sends)} mails taken in last.")
     if taken.in_doubt:

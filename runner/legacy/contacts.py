@@ -78,7 +78,7 @@ class People:
         key = address_key(address)
         first = self.by_key.setdefault(key, lead.lead_id)
         if first != lead.lead_id:
-            self.groups.setdefault(first, [first]).append(lead.lead_id)
+            self.share(first, lead.lead_id)
         self.by_row[lead.row_id] = (lead.lead_id, lead.v1_status)
         if lead.is_blocked:
             self.blocked.append(lead.lead_id)
@@ -95,6 +95,12 @@ class People:
             suppression_key(self.secret, address),
             None if first == lead.lead_id else first,
         )
+
+    def share(self, first: int, lead: int) -> None:
+        """These two have one address."""
+        group = self.groups.setdefault(first, [first])
+        if lead not in group:
+            group.append(lead)
 
     def lead_of(self, address: str) -> int | None:
         """The lead that has this address."""

@@ -227,6 +227,8 @@ class _Import:
                 batch.count_unknown()
             counts += batch.counts
             self._people.blocked += batch.suppressed
+            for lead, holder in batch.taken.items():
+                self._people.share(holder, lead)
             done += len(some)
             self._tell(f"leads of campaign {self._campaign.number}", done, self._totals.leads)
         return counts
@@ -287,10 +289,12 @@ class _LeadBatch:
     def __init__(self, number: int, leads: Sequence[OldContact], lookup: Lookups, source: Source) -> None:
         self.counts: Counter[str] = Counter()
         self.suppressed: list[int] = []
+        self.taken: dict[int, int] = {}
         self._number, self._leads, self._lookup, self._source = number, leads, lookup, source
         self._new: list[OldContact] = []
         self._changed: dict[int, tuple[OldContact, str]] = {}
         self._to_suppress: list[OldContact] = []
+        self._holders: Mapping[str, RowMapping] = {}
 
     def count_unknown(self) -> None:
         """Of a campaign that was taken over nothing but sends is followed."""
@@ -311,7 +315,10 @@ class _LeadBatch:
     def keep(self, events: Sequence[e.Event]) -> list[Kept]:
         queued = (event for event in events if isinstance(event, e.EmailQueued))
         changes = [event for event in events if isinstance(event, e.ContactChanged)]
-        added = [one.row(self._number, event.position) for one, event in zip(self._new, queued, strict=True)]
+        added = [
+            one.row(self._number, event.position) | {"twin_of": self._twin_of(one)}
+            for one, event in zip(self._new, queued, strict=True)
+        ]
         entry = {"reason": BLOCKED_THERE, "actor": self._source.actor, "added_at": time_text(self._source.now())}
         return [
             (CHANGE_OLD_CONTACT, [self._change(event) for event in changes]),
@@ -326,6 +333,8 @@ class _LeadBatch:
         self._to_suppress = [one for one in self._leads if one.lead.is_blocked and one.suppression not in listed]
         self.suppressed = [one.lead.lead_id for one in self._leads if one.suppression in listed]
         known = self._known()
+        self._holders = self._lookup.contacts(self._number, {one.key for one in self._leads})
+        self.taken = dict(self._taken_from_mailed(campaign))
         for one in self._leads:
             contact = known.get(one.lead.lead_id)
             if contact is None:
@@ -343,7 +352,26 @@ class _LeadBatch:
 
     def _change(self, event: e.ContactChanged) -> dict[str, Any]:
         one, commitment = self._changed[event.position]
-        return one.change(self._number, event.revision, commitment)
+        return one.change(self._number, event.revision, commitment) | {"twin_of": self._twin_of(one)}
+
+    def _taken_from_mailed(self, campaign: Campaign) -> Iterator[tuple[int, int]]:
+        """Leads whose address belonged to another, by whom it was when that one was mailed: its address moved on there,
+        and stays here."""
+        for one in self._leads:
+            holder = self._holder(one)
+            if holder is not None and campaign.roll.state(holder["position"]) is not LeadState.QUEUED:
+                yield one.lead.lead_id, holder["lead_id"]
+
+    def _twin_of(self, one: OldContact) -> int | None:
+        """Two that change addresses, or a lead with the address of one that has another there by now: here the first
+        holds it until its own row is reached, and one address is only once held."""
+        holder = self._holder(one)
+        return one.twin_of if holder is None else int(holder["lead_id"])
+
+    def _holder(self, one: OldContact) -> RowMapping | None:
+        """Another lead that has this address here."""
+        holder = self._holders.get(one.key)
+        return None if holder is None or holder["lead_id"] == one.lead.lead_id else holder
 
 
 def _seen(events: Sequence[e.Event]) -> Iterator[OldMailSeen]:

@@ -82,9 +82,8 @@ def take_over(url: URL, old: URL) -> None:
     with closing(Ledger(url)) as ledger:
         source, settle = _source(), taking_over.SETTLE * 0
         old_name = old.render_as_string()
-        taking_over.take_over(
-            ledger, NUMBER, old_name, source, _quiet, said_at=real_time(), settled=settle, reason=None
-        )
+        said = taking_over.word(ledger, NUMBER, real_time())
+        taking_over.take_over(ledger, NUMBER, old_name, source, _quiet, said=said, settled=settle, reason=None)
         with _views(ledger, url):
             pass
 

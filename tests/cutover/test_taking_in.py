@@ -92,6 +92,31 @@ def test_what_is_followed_is_what_happened_there(office: Office) -> None:
     assert office.desk.kept() == before
 
 
+def test_addresses_that_wander_there_are_followed_and_nobody_is_mailed_twice(office: Office) -> None:
+    office.imports(ZIMA)
+    first, second, third, fourth, *_ = office.leads(ZIMA, Place.CLEAN_WAITING)
+    mailed = office.leads(ZIMA, Place.CLEAN_SENT)[0]
+    old = office.application(ZIMA)
+    swapped = {first: office.sample.address(second), second: office.sample.address(first)}
+    for lead, address in ((first, "na-chwile@firma.example"), (second, swapped[second]), (first, swapped[first])):
+        old.change_lead(lead, email=address)
+    old.change_lead(fourth, email="czwarta@firma.example")
+    old.change_lead(third, email=office.sample.address(fourth))
+    old.change_lead(mailed, email="przeniesiona@firma.example")
+    again = old.add_lead(office.sample.address(mailed))
+    for _ in range(2):
+        office.desk.done("legacy", "follow", office.url)
+        found = office.desk.rows("cutover", "analyze", office.number(ZIMA))["findings"]
+        assert again in next(one["leads"] for one in found if one["rule"] == "one-address-two-leads")
+    office.fixes(ZIMA)
+    office.takes_over(ZIMA)
+    office.runs(7 * 24 * 60)
+    went = office.delivered()
+    assert office.sample.address(mailed) not in went
+    assert max(map(went.count, went)) == 1
+    assert {*swapped.values(), office.sample.address(fourth), "czwarta@firma.example"} <= set(went)
+
+
 @on_sqlite
 def test_a_dry_run_of_everything_changes_nothing_and_says_what_the_import_says(office: Office) -> None:
     before = office.desk.everything()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from runner.legacy import taking_over
+from runner.store.ledger import Ledger
 from tests.cli.desk import BAD_INPUT, FAILED, ended
 from tests.cutover.office import Office
 from tests.databases import on_sqlite
@@ -73,6 +74,39 @@ def test_a_sender_that_is_caught_sending_after_the_word_keeps_the_campaign(mende
     assert mended.desk.events("TakenOver") == []
     mended.runs(10)
     assert mended.delivered() == []
+
+
+def test_it_is_caught_too_when_follow_has_taken_those_mails_in_meanwhile(
+    mended: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, lead = mended.application(ZIMA, NOW + timedelta(seconds=30)), mended.leads(ZIMA, Place.CLEAN_WAITING)[0]
+
+    def followed(*_said: object) -> None:
+        old.start_sending(lead)
+        old.finish(lead, "<late@nadawca.example>")
+        mended.desk.done("legacy", "follow", mended.url)
+
+    monkeypatch.setattr(taking_over, "wait", followed)
+    said = mended.desk.says(*TAKEOVER)
+    assert said.code == BAD_INPUT
+    assert f"the old sender is not stopped: it has mailed 1 leads of campaign 2 since (lead {lead})" in said.err
+    assert mended.desk.events("TakenOver") == []
+
+
+def test_what_came_in_after_the_last_look_is_looked_at_first(mended: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    appends, old = Ledger.on_campaigns_and_senders, mended.application(ZIMA)
+
+    def overtaken(*said: Any) -> Any:
+        old.start_sending(mended.leads(ZIMA, Place.CLEAN_WAITING)[0])
+        mended.desk.done("legacy", "follow", mended.url)
+        return appends(*said)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "on_campaigns_and_senders", overtaken)
+        said = mended.desk.says(*TAKEOVER)
+    assert (said.code, mended.desk.events("TakenOver")) == (BAD_INPUT, [])
+    assert "something came in about campaign 2 at this very moment, so it was not taken over: try again." in said.err
+    mended.takes_over(ZIMA)
 
 
 def test_interrupted_while_it_waits_it_changes_nothing(mended: Office, monkeypatch: pytest.MonkeyPatch) -> None:

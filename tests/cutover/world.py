@@ -29,7 +29,7 @@ from projections.projector import Projector
 from runner import mailbox_identity as identities
 from runner.legacy.importing import Imported, Source, import_campaign
 from runner.legacy.old_database import open_old_database
-from runner.legacy.taking_over import SETTLE, take_over
+from runner.legacy.taking_over import SETTLE, take_over, word
 from runner.mailbox_identity import Identity, Tls
 from runner.store.ledger import campaign_stream, mailbox_stream
 from tests.cutover.dialogue import Dialogue, DotAnswer
@@ -156,11 +156,11 @@ class World:
     def take_over(self, old: OldSide, fault: Fault | None = None) -> None:
         """The old application is stopped, and this is told."""
         looked = old.look()
-        said_at = self.clock.now()
+        said = word(self.desk, NUMBER, self.clock.now())
         self.clock.pass_by(SETTLE)
 
         def run() -> object:
-            told = {"said_at": said_at, "settled": SETTLE, "reason": "cron removed"}
+            told = {"said": said, "settled": SETTLE, "reason": "cron removed"}
             return take_over(self.desk, NUMBER, old.url, self.source, _untold, **told)  # type: ignore[arg-type]
 
         self.tried(run, fault)
