@@ -33,6 +33,7 @@ NO_LEAD_ID, NO_LEAD_ID_KNOWN = "sends-without-lead", "sends-without-lead-to-a-le
 ONE_ADDRESS = "one-address-two-leads"
 BLOCKED = "blocked-but-waits"
 UNUSABLE = "address-or-fields-unusable"
+GONE = "gone-from-the-old-database"
 """Rules of observations: what only the old database shows, and an import writes down."""
 
 SENT_NOT_MARKED = "sent-not-marked"
@@ -46,8 +47,8 @@ LIMIT_TODAY = "limit-exceeded-today"
 DOUBTFUL = "in-doubt"
 INCOMPLETE = "import-incomplete"
 
-DANGERS = (ONE_ADDRESS, NO_LEAD_ID_KNOWN, QUEUE_SENT, QUEUE_SENDING)
-"""Rules by which somebody waits who may have been mailed already."""
+DANGERS = (ONE_ADDRESS, NO_LEAD_ID_KNOWN, QUEUE_SENT, QUEUE_SENDING, GONE)
+"""Rules by which somebody waits who may have been mailed already, or whom nobody wants to mail any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +208,12 @@ def _unusable(census: _Census) -> Iterator[Finding]:
         yield census.finding(UNUSABLE, "fixable", says, "skipped: unrenderable", positions)
 
 
+def _gone(census: _Census) -> Iterator[Finding]:
+    if positions := census.waiting_among(census.observed(GONE)):
+        says = "waits, and the old database has it no more in this campaign"
+        yield census.finding(GONE, "fixable", says, "skipped: cancelled", positions)
+
+
 def _sent_not_marked(census: _Census) -> Iterator[Finding]:
     positions = census.where(lambda state, status, _sends: state is LeadState.SENT and status not in MAILED)
     if positions:
@@ -263,6 +270,7 @@ _RULES: tuple[Callable[[_Census], Iterator[Finding]], ...] = (
     _one_address,
     _blocked,
     _unusable,
+    _gone,
     _sent_not_marked,
     _not_picked,
     _several,

@@ -61,6 +61,7 @@ _REPAIRS: dict[str, tuple[Kind, str]] = {
     found.ONE_ADDRESS: ("skip", "duplicate address"),
     found.BLOCKED: ("skip", "suppressed"),
     found.UNUSABLE: ("skip", "unrenderable"),
+    found.GONE: ("skip", "cancelled"),
     found.SENT_NOT_MARKED: ("status", "sent"),
     found.NOT_PICKED: ("status", "queued"),
 }

@@ -223,7 +223,7 @@ def take_over(
 
 def may_be_taken_over(campaign: Campaign) -> None:
     """Raise `CommandRefused` for a campaign that no old system has, that was not taken in whole, or where somebody
-    waits whom the old system has mailed already, by what only its database shows."""
+    waits whom the old system has mailed already, or has no more, by what only its database shows."""
     legacy = _past(campaign)
     if not legacy.observed:
         raise CommandRefused(f"{campaign.stream} was taken over already; `sendledger cutover owners` shows since when.")
@@ -232,7 +232,9 @@ def may_be_taken_over(campaign: Campaign) -> None:
     if dangers := mails_somebody_twice(campaign):
         named = "; ".join(f"{finding.rule}: {finding.says}" for finding in dangers)
         number = campaign.stream.removeprefix("campaign-")
-        raise CommandRefused(f"somebody would be mailed twice: {named}. `sendledger cutover fix {number}` mends that.")
+        raise CommandRefused(
+            f"somebody would be mailed twice, or in vain: {named}. `sendledger cutover fix {number}` mends that."
+        )
 
 
 def _attempt_of(campaign: Campaign, position: int) -> int:

@@ -168,7 +168,7 @@ class _Import:
         queue, of_queue = self._queue()
         if observed:
             self._appends.append(self._follow_life)
-        observations = (*self._of_people(), *without, *of_queue)
+        observations = (*self._of_people(), *(self._gone() if observed else ()), *without, *of_queue)
         self._appends.append(lambda campaign, _: self._end(campaign, send_log, queue, observations))
         with self._appends.states() as (campaign, mailbox):
             findings = analyse(campaign, mailbox, self._source.now())
@@ -241,6 +241,14 @@ class _Import:
             yield e.Observation(rule=found.BLOCKED, leads=tuple(sorted(set(people.blocked))))
         if people.unusable:
             yield e.Observation(rule=found.UNUSABLE, leads=tuple(people.unusable))
+
+    def _gone(self) -> list[e.Observation]:
+        """Leads that were taken out of the campaign there: whoever did that wants no mail to them."""
+        there = {lead for lead, _ in self._people.by_row.values()}
+        with self._appends.states() as (campaign, _):
+            here = map(campaign.numbers.lead_id, campaign.roll.positions(LeadState.QUEUED))
+            gone = tuple(lead for lead in here if lead not in there)
+        return [e.Observation(rule=found.GONE, leads=gone)] if gone else []
 
     # --- sends ---
 

@@ -109,6 +109,19 @@ def test_what_came_in_after_the_last_look_is_looked_at_first(mended: Office, mon
     mended.takes_over(ZIMA)
 
 
+def test_who_was_taken_out_of_the_campaign_there_is_mailed_by_nobody(mended: Office) -> None:
+    lead = mended.leads(ZIMA, Place.CLEAN_WAITING)[0]
+    mended.application(ZIMA).remove_lead(lead)
+    said = mended.desk.says(*TAKEOVER)
+    assert said.code == BAD_INPUT
+    assert "gone-from-the-old-database: waits, and the old database has it no more" in said.err
+    mended.fixes(ZIMA)
+    mended.takes_over(ZIMA)
+    mended.runs(7 * 24 * 60)
+    assert mended.delivered()
+    assert mended.addresses(lead)[0] not in mended.delivered()
+
+
 def test_interrupted_while_it_waits_it_changes_nothing(mended: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     waits = taking_over.wait
 

@@ -198,6 +198,15 @@ CASES = [
         events=["EmailSkipped"],
     ),
     Case(
+        found.GONE,
+        "fixable",
+        seeing(found.GONE, 101, 102),
+        "waits, and the old database has it no more in this campaign",
+        (1,),
+        repaired=(SKIPPED, "planned"),
+        events=["EmailSkipped"],
+    ),
+    Case(
         found.SENT_NOT_MARKED,
         "fixable",
         mailed_but_queued,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import MetaData, Table, Update, insert, update
+from sqlalchemy import MetaData, Table, Update, delete, insert, update
 from sqlalchemy.engine import URL
 
 from tests.legacy.old_schema import Moment, Times, old_connection, old_schema
@@ -71,6 +71,11 @@ class OldApplication:
         """A person's own data, by the names of their columns."""
         leads = self._table("Lead")
         self._run(update(leads).where(leads.c.id == lead).values(**values))
+
+    def remove_lead(self, lead: int) -> None:
+        """A person takes somebody out of the campaign."""
+        leads = self._table("CampaignLead")
+        self._run(delete(leads).where(leads.c.campaignId == self.campaign, leads.c.leadId == lead))
 
     def pause(self) -> None:
         """Paused; locked mails become `cancelled` in the queue, and stay so."""
