@@ -9,7 +9,7 @@ leads it concerns and what a repair would do. Pure, on the campaign's state; one
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -17,13 +17,11 @@ from typing import Literal
 
 from domain import events as e
 from domain.campaign import Campaign, Status
-from domain.leads import LeadState
+from domain.leads import V1_MAILED, V1_WAITS, LeadState
 from domain.legacy import OLD_SYSTEM, observed_attempt
 from domain.mailbox import Mailbox
 
 Severity = Literal["blocks", "fixable", "note"]
-MAILED: Collection[e.V1Status] = ("sent", "replied")
-WAITS: Collection[e.V1Status] = ("planned", "queued")
 
 QUEUE_SENT, QUEUE_SENDING = "queue-says-sent", "queue-says-sending"
 QUEUE_OTHER = "queue-differs"
@@ -156,7 +154,7 @@ def _sending(census: _Census) -> Iterator[Finding]:
     if census.campaign.legacy is None:
         return
     under_way = [attempt.position for attempt in census.campaign.locked() if attempt.runner == OLD_SYSTEM]
-    queued_again = [at for at in under_way if census.campaign.roll.v1_status(at) in WAITS]
+    queued_again = [at for at in under_way if census.campaign.roll.v1_status(at) in V1_WAITS]
     sending = sorted(set(under_way) - set(queued_again))
     fix = "in doubt: a person finds out; never sent again by itself"
     if sending:
@@ -215,14 +213,14 @@ def _gone(census: _Census) -> Iterator[Finding]:
 
 
 def _sent_not_marked(census: _Census) -> Iterator[Finding]:
-    positions = census.where(lambda state, status, _sends: state is LeadState.SENT and status not in MAILED)
+    positions = census.where(lambda state, status, _sends: state is LeadState.SENT and status not in V1_MAILED)
     if positions:
         says = "was mailed, and its V1 status says otherwise"
         yield census.finding(SENT_NOT_MARKED, "fixable", says, "V1 status becomes `sent`", positions)
 
 
 def _not_picked(census: _Census) -> Iterator[Finding]:
-    positions = census.where(lambda state, status, _sends: state is LeadState.QUEUED and status not in WAITS)
+    positions = census.where(lambda state, status, _sends: state is LeadState.QUEUED and status not in V1_WAITS)
     if positions:
         says = "waits, in a V1 status that V1 never picks"
         yield census.finding(NOT_PICKED, "fixable", says, "V1 status becomes `queued`", positions)
@@ -231,7 +229,7 @@ def _not_picked(census: _Census) -> Iterator[Finding]:
 def _marked_without_row(census: _Census) -> Iterator[Finding]:
     if census.legacy is None:
         return
-    positions = census.where(lambda state, status, sends: state is LeadState.SENT and status in MAILED and not sends)
+    positions = census.where(lambda state, status, sends: state is LeadState.SENT and status in V1_MAILED and not sends)
     if positions:
         says = "is `sent` without a row in the SendLog"
         yield census.finding(MARKED_NO_ROW, "note", says, "nothing: it counts as sent", positions)

@@ -76,6 +76,11 @@ class Campaign:
         self.migration_refused: str | None = None
 
     @property
+    def number(self) -> str:
+        """As people name it in commands."""
+        return self.stream.removeprefix("campaign-")
+
+    @property
     def observed(self) -> bool:
         """Does an old system mail it, so that nobody here may?"""
         return self.legacy is not None and self.legacy.observed
@@ -401,9 +406,9 @@ _EVOLVE: dict[type[e.Event], Callable[[Campaign, Any], None]] = {
     e.DuplicateDetected: _duplicate,
     e.TestMailSent: _tested,
     e.LegacyImported: old.imported,
-    e.StatusObserved: old.status_observed,
+    e.StatusObserved: old.status_changed,
     e.TakenOver: old.taken_over,
-    e.StatusFixed: old.status_fixed,
+    e.StatusFixed: old.status_changed,
     e.FixApplied: _fix_applied,
     e.FlaggedForV2: _flagged,
     e.MigrationRefused: _migration_refused,

@@ -15,11 +15,9 @@ from domain import events as e
 from domain.calendar import Schedule, calendar_of, local_date_of
 from domain.campaign import PACED_PHASES, Campaign, evolve
 from domain.counting import MailCount, Tally
-from domain.leads import LeadState
+from domain.leads import V1_MAILED, LeadState
 from domain.rules import Limits
 
-MAILED = ("sent", "replied")
-"""V1 statuses of whom an old system has mailed."""
 EXAMPLES = 5
 """So many exceptions are named; all are counted."""
 
@@ -144,9 +142,9 @@ class Mailed:
                 self._imported = True
             case e.TakenOver():
                 self._taken_over = True
-            case e.EmailQueued() if self._imported and not self._taken_over and event.v1_status in MAILED:
+            case e.EmailQueued() if self._imported and not self._taken_over and event.v1_status in V1_MAILED:
                 self._positions.add(event.position)
-            case e.StatusObserved() | e.StatusFixed() if event.after in MAILED:
+            case e.StatusObserved() | e.StatusFixed() if event.after in V1_MAILED:
                 self._positions.add(event.position)
             case e.EmailSent() | e.InDoubtResolved(outcome="sent"):
                 self._positions.add(event.position)

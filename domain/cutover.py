@@ -22,11 +22,10 @@ from domain.commands import complete
 from domain.emitting import Draft
 from domain.errors import CommandRefused
 from domain.leads import LeadState
-from domain.legacy import observed_attempt, observed_token
+from domain.legacy import NO_OUTCOME, observed_attempt, observed_token
 
 PLAN_DIGITS = 12
 QUEUE_CAUSE = "the old queue has it as sent or under way, the lead waits"
-OLD_CAUSE = "the old system had it under way and says no outcome"
 
 Kind = Literal["status", "in doubt", "skip"]
 
@@ -53,8 +52,8 @@ class Plan:
 
 
 _REPAIRS: dict[str, tuple[Kind, str]] = {
-    found.SENDING: ("in doubt", OLD_CAUSE),
-    found.BACK_IN_QUEUE: ("in doubt", OLD_CAUSE),
+    found.SENDING: ("in doubt", NO_OUTCOME),
+    found.BACK_IN_QUEUE: ("in doubt", NO_OUTCOME),
     found.QUEUE_SENT: ("in doubt", QUEUE_CAUSE),
     found.QUEUE_SENDING: ("in doubt", QUEUE_CAUSE),
     found.NO_LEAD_ID_KNOWN: ("status", "sent"),
@@ -90,7 +89,7 @@ def apply_plan(
     if present.id != plan:
         raise CommandRefused(
             f"{campaign.stream} has moved on since plan {plan} was made, or it is none of its plans: the repairs are "
-            f"others now. `sendledger cutover fix {_number(campaign)}` shows them."
+            f"others now. `sendledger cutover fix {campaign.number}` shows them."
         )
     if not present.repairs:
         raise CommandRefused(f"{campaign.stream} has nothing to fix.")
@@ -226,11 +225,7 @@ def _must_be_ours(campaign: Campaign) -> None:
     if campaign.observed:
         raise CommandRefused(
             f"{campaign.stream} is only observed: the old system mails it. Stop it there, then "
-            f"`sendledger legacy takeover {_number(campaign)} --old-sender-stopped`."
+            f"`sendledger legacy takeover {campaign.number} --old-sender-stopped`."
         )
     if campaign.status is Status.CANCELLED:
         raise CommandRefused(f"{campaign.stream} is cancelled: it mails nobody, and needs no other sender.")
-
-
-def _number(campaign: Campaign) -> str:
-    return campaign.stream.removeprefix("campaign-")

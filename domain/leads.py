@@ -16,7 +16,11 @@ from domain.events import V1Status
 STATE_BITS = 4
 STATE_MASK = 0x0F
 V1_STATUSES: tuple[V1Status, ...] = get_args(V1Status)
-V1_PICKS = frozenset(V1_STATUSES.index(status) for status in ("planned", "queued"))
+V1_WAITS: tuple[V1Status, ...] = ("planned", "queued")
+"""Of whom waits in V1's own table: the statuses that it sends from."""
+V1_MAILED: tuple[V1Status, ...] = ("sent", "replied")
+"""Of whom was mailed."""
+V1_PICKS = frozenset(map(V1_STATUSES.index, V1_WAITS))
 
 
 class LeadState(IntEnum):

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 OLD_SYSTEM = "old system"
 """The runner of what an old system sends, and the actor of what it decides."""
+NO_OUTCOME = "the old system had it under way and says no outcome"
+"""Why such a mail is in doubt."""
 MOST_COUNTED = 255
 """Sends of one lead are counted in a byte."""
 
@@ -135,13 +137,8 @@ def lead_came(campaign: Campaign, event: e.EmailQueued) -> None:
         follow_status(campaign, event.position, event.v1_status, event.recorded_at)
 
 
-def status_observed(campaign: Campaign, event: e.StatusObserved) -> None:
-    """The old system moved it."""
-    follow_status(campaign, event.position, event.after, event.recorded_at)
-
-
-def status_fixed(campaign: Campaign, event: e.StatusFixed) -> None:
-    """A repair moves it as the old system would have."""
+def status_changed(campaign: Campaign, event: e.StatusObserved | e.StatusFixed) -> None:
+    """The old system moved it, or a repair does as that system would have."""
     follow_status(campaign, event.position, event.after, event.recorded_at)
 
 

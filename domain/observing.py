@@ -18,15 +18,13 @@ from domain.campaign import Campaign, Status
 from domain.commands import NewLead, complete, let_wait
 from domain.emitting import Draft
 from domain.errors import CommandRefused
-from domain.leads import LeadState
-from domain.legacy import OLD_SYSTEM, Legacy, observed_attempt, row_token
+from domain.leads import V1_WAITS, LeadState
+from domain.legacy import NO_OUTCOME, OLD_SYSTEM, Legacy, observed_attempt, row_token
 from domain.mailbox import Mailbox
 from domain.rules import Limits
 
 COUNTS_FOR_A_LIMIT = timedelta(days=2)
 """An old mail counts for its mailbox only while it can lie on today's local date, in whatever zone."""
-
-NO_OUTCOME = "the old system had it under way and says no outcome"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +91,7 @@ def add_leads(campaign: Campaign, leads: Iterable[NewLead], *, now: datetime) ->
     draft = Draft(campaign.stream, campaign.version, now)
     for position, lead in enumerate(leads, start=len(campaign.roll)):
         let_wait(draft, position, lead)
-        if campaign.status is Status.CANCELLED and lead.v1_status in ("planned", "queued"):
+        if campaign.status is Status.CANCELLED and lead.v1_status in V1_WAITS:
             draft.add(e.EmailSkipped, position=position, lead_id=lead.lead_id, reason="cancelled")
     return draft.events
 
@@ -231,9 +229,9 @@ def may_be_taken_over(campaign: Campaign) -> None:
         raise CommandRefused(f"the import of {campaign.stream} was broken off; run `sendledger legacy import` again.")
     if dangers := mails_somebody_twice(campaign):
         named = "; ".join(f"{finding.rule}: {finding.says}" for finding in dangers)
-        number = campaign.stream.removeprefix("campaign-")
         raise CommandRefused(
-            f"somebody would be mailed twice, or in vain: {named}. `sendledger cutover fix {number}` mends that."
+            f"somebody would be mailed twice, or in vain: {named}. "
+            f"`sendledger cutover fix {campaign.number}` mends that."
         )
 
 

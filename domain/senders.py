@@ -43,7 +43,7 @@ def retire_v1(
     """V1's tick goes off. Refused while a campaign is left on it that is not over."""
     if senders.v1_retired:
         raise CommandRefused("V1 is retired already.")
-    left = [campaign.stream.removeprefix("campaign-") for campaign in campaigns if needs_v1(campaign)]
+    left = [campaign.number for campaign in campaigns if needs_v1(campaign)]
     if left:
         raise CommandRefused(
             f"V1 still has campaigns: {', '.join(left)}. Migrate or cancel them first; `sendledger cutover owners`."

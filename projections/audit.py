@@ -17,7 +17,6 @@ from sqlalchemy import (
     Row,
     RowMapping,
     Select,
-    bindparam,
     case,
     func,
     literal,
@@ -191,15 +190,6 @@ def by_minute(connection: Connection, campaign: int | None = None) -> Iterator[R
         query = query.where(log.c.campaign_id == campaign)
     query = query.group_by(log.c.campaign_id, views.campaigns.c.zone, log.c.sender, minute)
     yield from connection.execute(query.execution_options(yield_per=STREAMED)).mappings()
-
-
-def sender_of(connection: Connection, campaign: int, position: int, token: str) -> str | None:
-    """Whose lock that was."""
-    log = views.send_log
-    query = select(log.c.sender).where(
-        log.c.campaign_id == campaign, log.c.position == position, log.c.token == bindparam("token")
-    )
-    return cast("str | None", connection.execute(query, {"token": token}).scalar_one_or_none())
 
 
 def _happened() -> ColumnElement[str]:

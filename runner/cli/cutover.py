@@ -11,7 +11,6 @@ import typer
 
 from domain import cutover as rules
 from domain.analysis import analyse
-from domain.campaign import Campaign
 from domain.errors import InvalidInput
 from domain.events import MigratedToV2, RolledBack, V1Reinstated
 from domain.senders import retire_v1 as retire
@@ -188,15 +187,11 @@ def _rehearse(place: Workplace, number: int, reason: str, form: Format) -> None:
 
 def _rehearse_back(place: Workplace, number: int, reason: str, form: Format) -> None:
     with cutover.both(place.ledger, number) as (campaign, _):
-        events = _rolled_back(campaign, reason, place)
+        events = rules.roll_back(campaign, actor=actor(), reason=reason, now=place.now())
     if not events:
         say(f"Campaign {number} is on V1, and not flagged for V2: there is nothing to roll back.")
         return
     _would_move(events[0], number, form)
-
-
-def _rolled_back(campaign: Campaign, reason: str, place: Workplace) -> list[Any]:
-    return list(rules.roll_back(campaign, actor=actor(), reason=reason, now=place.now()))
 
 
 def _would_move(moved: Any, number: int, form: Format) -> None:

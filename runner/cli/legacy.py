@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import timedelta
 from threading import Event as Flag
 from typing import Annotated, Any
 
@@ -112,7 +113,7 @@ def takeover(
     ] = False,
     settle: Annotated[
         str, typer.Option(help="How long to wait for what it had under way; 0 to wait no more.")
-    ] = "120s",
+    ] = f"{taking_over.SETTLE.total_seconds():.0f}s",
     reason: MaybeReason = None,
 ) -> None:
     """Our V1 goes on where the old sender was stopped. What it had under way is in doubt, never sent again by itself.
@@ -124,7 +125,7 @@ def takeover(
     if not stopped:
         mend = "Stop it for this campaign, then add the option: your name is recorded with it."
         raise InvalidInput("the old sender must be stopped first.", mend=mend, field="--old-sender-stopped")
-    pause = taking_over.SETTLE * 0 if settle in ("0", "0s") else duration(settle, field="--settle")
+    pause = timedelta(0) if settle in ("0", "0s") else duration(settle, field="--settle")
     words, stopping = reason_given(reason), _Stop()
     with workplace() as place, steps() as progress:
         came_from = taking_over.source_of(place.ledger, number)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from domain import analysis as found
 from domain import events as e
 from domain.campaign import Campaign
+from domain.leads import V1_WAITS
 from runner.legacy.contacts import People
 from runner.legacy.records import OldQueueRow, OldSend
-
-WAITS = ("planned", "queued")
 
 
 class Strays:
@@ -72,7 +71,7 @@ class QueueRows:
 
 def _disagreement(queue: str, status: str) -> str | None:
     """The rule that a queue row and its lead's status break together, if they do."""
-    if status in WAITS:
+    if status in V1_WAITS:
         return {"sent": found.QUEUE_SENT, "sending": found.QUEUE_SENDING, "pending": None}.get(queue, found.QUEUE_OTHER)
     agree = {"sending": ("sending",), "sent": ("sent",), "replied": ("sent",), "failed": ("failed", "cancelled")}
     return None if queue in agree[status] else found.QUEUE_OTHER

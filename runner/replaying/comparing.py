@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from sqlalchemy.engine import URL
 
@@ -29,8 +28,6 @@ from runner.replaying.isolation import replaying, without_search_for_garbage
 from runner.store.ledger import Ledger, campaign_number, campaign_stream
 
 COMPARISON = "comparison-"
-
-Proving = Literal["slice", "all", "none"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import analysis as found
-from domain import cutover
+from domain import cutover, legacy
 from domain import events as e
 from domain.campaign import Status
 from domain.cutover import PLAN_DIGITS
@@ -53,7 +53,7 @@ class TestPlan:
         world = to_be_fixed()
         plan = world.plan()
         assert [(repair.lead_id, repair.kind, repair.to) for repair in plan.repairs] == [
-            (100, "in doubt", cutover.OLD_CAUSE),
+            (100, "in doubt", legacy.NO_OUTCOME),
             (101, "in doubt", cutover.QUEUE_CAUSE),
             (102, "status", "sent"),
             (103, "skip", "suppressed"),
