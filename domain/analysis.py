@@ -32,6 +32,7 @@ ONE_ADDRESS = "one-address-two-leads"
 BLOCKED = "blocked-but-waits"
 UNUSABLE = "address-or-fields-unusable"
 GONE = "gone-from-the-old-database"
+ROWS_GONE = "sendlog-rows-gone"
 """Rules of observations: what only the old database shows, and an import writes down."""
 
 SENT_NOT_MARKED = "sent-not-marked"
@@ -44,6 +45,10 @@ NOT_PICKED = "waits-but-v1-passes-over"
 LIMIT_TODAY = "limit-exceeded-today"
 DOUBTFUL = "in-doubt"
 INCOMPLETE = "import-incomplete"
+SCHEDULED = "scheduled-there"
+
+STRAYS = (NO_LEAD_ID, NO_LEAD_ID_KNOWN, UNKNOWN_SENDS)
+"""Rules about rows of the old SendLog that name no lead of the campaign."""
 
 DANGERS = (ONE_ADDRESS, NO_LEAD_ID_KNOWN, QUEUE_SENT, QUEUE_SENDING, GONE)
 """Rules by which somebody waits who may have been mailed already, or whom nobody wants to mail any more."""
@@ -70,10 +75,16 @@ def analyse(campaign: Campaign, mailbox: Mailbox, now: datetime) -> list[Finding
     return sorted(found, key=lambda finding: ("blocks", "fixable", "note").index(finding.severity))
 
 
-def mails_somebody_twice(campaign: Campaign) -> list[Finding]:
+def waits_wrongly(campaign: Campaign) -> list[Finding]:
     """What must be mended before any of our senders may send."""
     census = _Census(campaign)
     return [finding for rule in _RULES for finding in rule(census) if finding.rule in DANGERS and finding.positions]
+
+
+def stray_rows(campaign: Campaign) -> set[int]:
+    """Rows of the SendLog of which an import has found that they name no lead of the campaign."""
+    observations = campaign.legacy.observations if campaign.legacy is not None else ()
+    return {row for each in observations if each.rule in STRAYS for row in each.rows}
 
 
 class _Census:
@@ -258,6 +269,22 @@ def _other_rows(rule: str, says: str) -> Callable[[_Census], Iterator[Finding]]:
     return look
 
 
+def _scheduled(census: _Census) -> Iterator[Finding]:
+    at = census.legacy.scheduled_at if census.legacy is not None else None
+    if at is not None and census.campaign.status is Status.DRAFT:
+        says = f"was to begin by itself in the old system at {at.isoformat()}: here nothing does"
+        yield census.finding(SCHEDULED, "note", says, "a person starts it: `campaign start`", ())
+
+
+def _rows_gone(census: _Census) -> Iterator[Finding]:
+    if rows := [row for observation in census.observed(ROWS_GONE) for row in observation.rows]:
+        says = (
+            "the newest SendLog row that was taken in is no longer there: was a backup restored? Then its numbers are "
+            "given again, and its new mails pass for known ones"
+        )
+        yield census.finding(ROWS_GONE, "note", says, "nothing: a person looks", (), rows)
+
+
 _RULES: tuple[Callable[[_Census], Iterator[Finding]], ...] = (
     _incomplete,
     _waits_when_over,
@@ -274,6 +301,8 @@ _RULES: tuple[Callable[[_Census], Iterator[Finding]], ...] = (
     _several,
     _marked_without_row,
     _in_doubt,
+    _scheduled,
+    _rows_gone,
     _other_rows(QUEUE_OTHER, "is in another state in the old queue"),
     _other_rows(UNKNOWN_QUEUE_ROWS, "rows of the old queue are about leads that the campaign does not have"),
     _other_rows(UNKNOWN_SENDS, "SendLog rows are about leads that the campaign does not have"),

@@ -283,7 +283,8 @@ class LegacyImported(Event):
     """What an old system has of this campaign was taken in. From the first of these on the campaign is only observed.
 
     `complete`: this import came to its end; one that did not is not. `settings_digest`: SHA-256 over the old settings
-    that are in force here. `send_log` and `queue`: rows of the old tables by their status.
+    that are in force here. `send_log` and `queue`: rows of the old tables by their status. `created_there`: when the
+    old system made the campaign, which tells it from another of its number; `scheduled_there`: when it is to begin.
     """
 
     source: str
@@ -293,6 +294,8 @@ class LegacyImported(Event):
     queue: dict[str, int]
     observations: tuple[Observation, ...] = ()
     actor: str
+    created_there: Utc | None = None
+    scheduled_there: Utc | None = None
 
 
 class StatusObserved(_LeadEvent):
@@ -541,8 +544,9 @@ class ShadowSummarised(Event):
     cut_short: int
 
 
-CHANGED: dict[str, type[Event]] = {"EmailSent/2": EmailSent}
-"""Newer versions of events. What an older version has is read as it is: `EmailSent/1` lacks `imported`."""
+CHANGED: dict[str, type[Event]] = {"EmailSent/2": EmailSent, "LegacyImported/2": LegacyImported}
+"""Newer versions of events. What an older version has is read as it is: `EmailSent/1` lacks `imported`,
+`LegacyImported/1` the two times of the old system's own."""
 
 EVENT_TYPES: dict[str, type[Event]] = {
     f"{cls.__name__}/1": cls

@@ -227,6 +227,11 @@ class LeadNumbers:
         self._count += 1
         self._highest = max(self._highest, lead_id)
 
+    @property
+    def unused(self) -> int:
+        """From here on no lead has a number; an old system's leads bear any."""
+        return max(self._highest, 0) + 1
+
     def lead_id(self, position: int) -> int:
         """The lead's number at this position."""
         run = bisect_right(self._starts, position) - 1

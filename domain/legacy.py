@@ -43,6 +43,11 @@ class RowNumbers:
     def __len__(self) -> int:
         return len(self._numbers)
 
+    @property
+    def newest(self) -> int:
+        """The highest; 0 when there is none."""
+        return self._numbers[-1] if self._numbers else 0
+
     def add(self, number: int) -> None:
         """One more."""
         if not self._numbers or number > self._numbers[-1]:
@@ -68,11 +73,15 @@ class RowNumbers:
 class Legacy:
     """The old system's side of a campaign. `sends`: mails of each lead that are known as sent, by position.
     `rows`: the rows of its SendLog that are in this ledger. `numbers`: a lead's newest attempt, where it is more than
-    the lead's sends say. The rest is what the last import said."""
+    the lead's sends say. `leads`: how many of the campaign's, the first ones, came from there, once it is taken over.
+    The rest is what the last import said."""
 
     source: str
     settings_digest: str
+    created_at: datetime | None = None
+    scheduled_at: datetime | None = None
     observed: bool = True
+    leads: int | None = None
     complete: bool = False
     send_log: dict[str, int] = field(default_factory=dict)
     queue: dict[str, int] = field(default_factory=dict)
@@ -125,6 +134,7 @@ def imported(campaign: Campaign, event: e.LegacyImported) -> None:
         campaign.legacy.sends.extend(bytes(len(campaign.roll)))
     legacy = campaign.legacy
     legacy.source, legacy.settings_digest, legacy.complete = event.source, event.settings_digest, event.complete
+    legacy.created_at, legacy.scheduled_at = event.created_there, event.scheduled_there
     legacy.send_log, legacy.queue, legacy.observations = event.send_log, event.queue, event.observations
 
 
@@ -158,7 +168,7 @@ def taken_over(campaign: Campaign, event: e.TakenOver) -> None:
     """From here on it is ours."""
     campaign.epoch = event.epoch
     if campaign.legacy is not None:
-        campaign.legacy.observed = False
+        campaign.legacy.observed, campaign.legacy.leads = False, len(campaign.roll)
 
 
 def follow_status(campaign: Campaign, position: int, status: e.V1Status, at: datetime) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from domain import events as e
-from domain.analysis import mails_somebody_twice
+from domain.analysis import waits_wrongly
 from domain.attempts import AttemptState
 from domain.calendar import Schedule
 from domain.campaign import Campaign, Status
@@ -41,6 +41,20 @@ class OldSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Which campaign of which old database this is. `source`: that database, as it may be shown. `elsewhere`: it is
+    not where it was when the campaign was taken in last. `moved`: a person said that it is the same nevertheless.
+    `newest_row`: of its SendLog about the campaign; 0 for none. Times are the old system's own."""
+
+    source: str
+    created_at: datetime
+    scheduled_at: datetime | None
+    newest_row: int
+    elsewhere: bool = False
+    moved: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class OldMail:
     """A row of the old SendLog that says `sent`, about a lead of the campaign."""
 
@@ -50,11 +64,36 @@ class OldMail:
     sent_at: datetime
 
 
-def begin(campaign: Campaign, old: OldSettings, source: str, *, actor: str, now: datetime) -> list[e.Event]:
+def must_be_the_same(campaign: Campaign, origin: Origin) -> None:
+    """Raise `CommandRefused` where the number is that of another campaign: one that was made here, or came from another
+    old database. Rows are known by their numbers, so a mistake would take mails for known that are not."""
+    if not campaign.exists:
+        return
+    legacy, stream = _past(campaign), campaign.stream
+    if legacy.created_at is not None and legacy.created_at != origin.created_at:
+        raise CommandRefused(
+            f"{stream} came from {legacy.source}, where it was made at {legacy.created_at.isoformat()}; the campaign "
+            f"of that number in {origin.source} was made at {origin.created_at.isoformat()}: another one. Name the "
+            "database that it came from, or import the other into a ledger of its own."
+        )
+    if origin.elsewhere and not origin.moved:
+        raise CommandRefused(
+            f"{stream} came from {legacy.source}, and this is {origin.source}. If that is the same database in another "
+            "place, add --moved."
+        )
+    if origin.elsewhere and origin.newest_row < legacy.rows.newest:
+        raise CommandRefused(
+            f"the SendLog in {origin.source} ends at row {origin.newest_row} of {stream}, and row {legacy.rows.newest} "
+            "was taken in already: this is an older copy. Name the database that the old system works on."
+        )
+
+
+def begin(campaign: Campaign, old: OldSettings, origin: Origin, *, actor: str, now: datetime) -> list[e.Event]:
     """A campaign of the old system, observed from its first event on; or what has changed of its settings since.
 
-    Refused for a campaign of that number that was made here. Nothing for one that was taken over: it has its own.
+    Refused for another campaign of that number. Nothing for one that was taken over: it has its own settings.
     """
+    must_be_the_same(campaign, origin)
     draft = Draft(campaign.stream, campaign.version, now)
     if not campaign.exists:
         draft.add(
@@ -68,7 +107,7 @@ def begin(campaign: Campaign, old: OldSettings, source: str, *, actor: str, now:
             message_id_domain=old.message_id_domain,
             actor=actor,
         )
-        draft.add(e.LegacyImported, **_import(source, old.digest, complete=False, actor=actor))
+        draft.add(e.LegacyImported, **_import(origin, old.digest, complete=False, actor=actor))
         return draft.events
     legacy = _past(campaign)
     if not legacy.observed or legacy.settings_digest == old.digest:
@@ -80,7 +119,7 @@ def begin(campaign: Campaign, old: OldSettings, source: str, *, actor: str, now:
         draft.add(e.ScheduleChanged, schedule=old.schedule, actor=OLD_SYSTEM)
     if old.limits != campaign.limits:
         draft.add(e.LimitsChanged, limits=old.limits, actor=OLD_SYSTEM)
-    said = _import(source, old.digest, complete=False, actor=actor)
+    said = _import(origin, old.digest, complete=False, actor=actor)
     draft.add(e.LegacyImported, observations=legacy.observations, **said)  # evidence, until the end says it anew
     return draft.events
 
@@ -167,8 +206,8 @@ def follow_life(campaign: Campaign, status: Status, *, since: datetime | None, n
 
 def end(
     campaign: Campaign,
+    origin: Origin,
     *,
-    source: str,
     send_log: Mapping[str, int],
     queue_rows: Mapping[str, int],
     observations: Sequence[e.Observation],
@@ -177,13 +216,20 @@ def end(
 ) -> list[e.Event]:
     """The import came to its end. Nothing when the one before said the same."""
     legacy = _past(campaign)
-    said = _import(source, legacy.settings_digest, complete=True, actor=actor) | {
+    said = _import(origin, legacy.settings_digest, complete=True, actor=actor) | {
         "send_log": dict(send_log),
         "queue": dict(queue_rows),
         "observations": tuple(observations),
     }
-    is_known = legacy.complete and (legacy.send_log, legacy.queue) == (said["send_log"], said["queue"])
-    if is_known and legacy.observations == said["observations"] and legacy.source == source:
+    known = {
+        "source": legacy.source,
+        "created_there": legacy.created_at,
+        "scheduled_there": legacy.scheduled_at,
+        "send_log": legacy.send_log,
+        "queue": legacy.queue,
+        "observations": legacy.observations,
+    }
+    if legacy.complete and all(said[name] == value for name, value in known.items()):
         return []
     draft = Draft(campaign.stream, campaign.version, now)
     draft.add(e.LegacyImported, **said)
@@ -227,11 +273,10 @@ def may_be_taken_over(campaign: Campaign) -> None:
         raise CommandRefused(f"{campaign.stream} was taken over already; `sendledger cutover owners` shows since when.")
     if not legacy.complete:
         raise CommandRefused(f"the import of {campaign.stream} was broken off; run `sendledger legacy import` again.")
-    if dangers := mails_somebody_twice(campaign):
+    if dangers := waits_wrongly(campaign):
         named = "; ".join(f"{finding.rule}: {finding.says}" for finding in dangers)
         raise CommandRefused(
-            f"somebody would be mailed twice, or in vain: {named}. "
-            f"`sendledger cutover fix {campaign.number}` mends that."
+            f"somebody waits who must not be mailed: {named}. `sendledger cutover fix {campaign.number}` mends that."
         )
 
 
@@ -251,9 +296,11 @@ def _was_mailed_here(campaign: Campaign, position: int) -> bool:
     )
 
 
-def _import(source: str, settings_digest: str, *, complete: bool, actor: str) -> dict[str, object]:
+def _import(origin: Origin, settings_digest: str, *, complete: bool, actor: str) -> dict[str, object]:
     return {
-        "source": source,
+        "source": origin.source,
+        "created_there": e.stamped(origin.created_at),
+        "scheduled_there": e.stamped(origin.scheduled_at) if origin.scheduled_at else None,
         "settings_digest": settings_digest,
         "complete": complete,
         "send_log": {},

@@ -146,7 +146,10 @@ def _frozen_legacy(past: Legacy | None) -> dict[str, Any] | None:
     return {
         "source": past.source,
         "settings_digest": past.settings_digest,
+        "created_at": _text(past.created_at),
+        "scheduled_at": _text(past.scheduled_at),
         "observed": past.observed,
+        "leads": past.leads,
         "complete": past.complete,
         "send_log": past.send_log,
         "queue": past.queue,
@@ -163,6 +166,8 @@ def _thawed_legacy(frozen: dict[str, Any] | None) -> Legacy | None:
     return Legacy(
         **frozen
         | {
+            "created_at": _time(frozen["created_at"]),
+            "scheduled_at": _time(frozen["scheduled_at"]),
             "observations": _OBSERVATIONS.validate_python(frozen["observations"], strict=False),
             "rows": RowNumbers.of_steps(frozen["rows"]),
             "sends": bytearray(_unpacked(frozen["sends"])),

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from domain import events as e
 from domain import mailbox as mailboxes
+from domain.analysis import UNKNOWN_SENDS, stray_rows
 from domain.campaign import Campaign, Status, evolve
 from domain.checks import Mailed, Standing
 from domain.leads import LeadState
@@ -148,6 +149,8 @@ class _Examination:
                 self._attempted(position, event.recorded_at)
             case e.EmailSent():
                 self._sent(position, event, judges)
+            case e.LegacyImported() if judges and not self._campaign.observed:
+                self._old_system_mailed_others(position, event)
             case _ if isinstance(event, OWNER_CHANGES) and self._since is None:
                 self._answers, self._due = _Answers(), None
             case _:
@@ -182,6 +185,13 @@ class _Examination:
         if judges:
             nth = self._accepted[event.position]
             self._answers.duplicates.judge(nth == 1, position, f"lead {event.lead_id}, mail {nth}")
+
+    def _old_system_mailed_others(self, position: int, event: e.LegacyImported) -> None:
+        """Leads that came to the campaign there after it was taken over."""
+        seen = stray_rows(self._campaign)
+        for row in (row for each in event.observations if each.rule == UNKNOWN_SENDS for row in each.rows):
+            if row not in seen:
+                self._answers.owner.judge(False, position, f"the old system mailed somebody: row {row} of its SendLog")
 
     def _attempted(self, position: int, at: datetime) -> None:
         """A mail was tried: it is no longer due. Too late is missed, and says so."""

@@ -126,6 +126,11 @@ def _of_driver(error: BaseException | None, kinds: type | tuple[type, ...]) -> B
     return error
 
 
-def _ended(words: str, code: int) -> typer.Exit:
+def warn(words: str) -> None:
+    """One line beside the output, as errors are told."""
     _errors.print(f"sendledger: {words}", markup=False)
+
+
+def _ended(words: str, code: int) -> typer.Exit:
+    warn(words)
     return typer.Exit(code)

@@ -10,17 +10,19 @@ from typing import Annotated, Any
 
 import typer
 
-from domain.errors import InvalidInput
+from domain.analysis import SCHEDULED
+from domain.errors import InvalidInput, SendledgerError
 from runner import mailbox_identity as identities
 from runner.cli.completing import CampaignNumber, campaign_numbers
-from runner.cli.context import LARGEST_NUMBER, actor, command, reason_given, workplace
+from runner.cli.context import LARGEST_NUMBER, DatabaseAway, actor, command, reason_given, warn, workplace
 from runner.cli.output import Format, FormatOption, MaybeReason, local, print_json, say, show
 from runner.cli.progress import steps
 from runner.cli.sending import duration
 from runner.daemon import stopped_by_signals
 from runner.legacy import taking_over
-from runner.legacy.importing import Imported, Source, import_campaign
+from runner.legacy.importing import Imported, OldMailSeen, Source, import_campaign
 from runner.legacy.old_database import OldDatabase, open_old_database, set_use_v2
+from runner.legacy.origins import followed
 from runner.rendering import check_all_render
 from runner.workplace import Workplace
 
@@ -31,13 +33,19 @@ Only = Annotated[
     list[int] | None,
     typer.Option("--campaign", max=LARGEST_NUMBER, autocompletion=campaign_numbers, help="Only this one; repeatable."),
 ]
+Moved = Annotated[
+    bool, typer.Option("--moved", help="It is the database that was taken in before, in another place now.")
+]
 DEFAULT_ZONE = "Europe/Warsaw"
 
 IMPORTED = (
-    *("campaign", "name", "status", "mailed_by", "leads", "statuses", "contacts", "sends", "alarms"),
+    *("campaign", "name", "status", "mailed_by", "leads", "statuses", "contacts", "blocked", "sends", "alarms"),
     *("blocks", "fixable", "notes"),
 )
-FOLLOWED = ("campaign", "name", "mailed_by", "leads", "statuses", "contacts", "sends", "alarms", "left_there")
+FOLLOWED = (
+    *("campaign", "name", "mailed_by", "leads", "statuses", "contacts", "blocked", "sends", "alarms"),
+    "left_there",
+)
 VIOLATIONS = ("campaign", "lead", "sent_at", "message_id", "alarm")
 
 
@@ -48,6 +56,7 @@ def bring(
     mailbox: Annotated[str, typer.Option(help="The mailbox that new campaigns will send through, once taken over.")],
     only: Only = None,
     zone: Annotated[str, typer.Option(help="Zone of the old windows and days.")] = DEFAULT_ZONE,
+    moved: Moved = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be taken in, and what is found.")] = False,
     form: FormatOption = Format.TABLE,
 ) -> None:
@@ -60,7 +69,7 @@ def bring(
     """
     with workplace() as place:
         identities.current(place.ledger, mailbox)
-        source = Source(mailbox, zone, place.secret(), actor(), place.now)
+        source = Source(mailbox, zone, place.secret(), actor(), place.now, moved)
         with open_old_database(url) as old, steps() as progress:
             found = [
                 import_campaign(place.ledger, old, campaign, source, progress, dry_run=dry_run)
@@ -77,21 +86,30 @@ def bring(
 def follow(
     url: Url,
     every: Annotated[str | None, typer.Option(help="Again and again, such as 60s, until stopped.")] = None,
+    moved: Moved = False,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """What the old sender did since: into the ledger, for all campaigns that came from it.
+    """What the old sender did since: into the ledger, for all campaigns that came from this database.
 
     A mail that it sends in a campaign that was taken over is a violation: recorded, listed, and the exit code is 1.
+    With --every an old database that is away or locked is told, and looked at again the next time.
 
     Example: sendledger legacy follow sqlite:///dev.db --every 60s
     """
     pause = duration(every, field="--every") if every is not None else None
-    stopping = _Stop()
-    violated = False
+    stopping, violated, follows = _Stop(), False, False
     with workplace() as place, stopped_by_signals(stopping):
         while True:
-            place.refresh()
-            violated = _follow_once(place, url, form) or violated
+            try:
+                place.refresh()
+                violated = _follow_once(place, url, moved, form) or violated
+                follows = True
+            except DatabaseAway:
+                raise
+            except SendledgerError as error:
+                if pause is None or not follows:
+                    raise
+                warn(f"not followed this time: {error}")
             if pause is None or stopping.stopping.wait(pause.total_seconds()):
                 break
     if violated:
@@ -129,21 +147,24 @@ def takeover(
     words, stopping = reason_given(reason), _Stop()
     with workplace() as place, steps() as progress:
         came_from = taking_over.source_of(place.ledger, number)
-        url = old_database or came_from
+        url, moved = old_database or came_from, old_database is not None
         check_all_render(place.ledger, place.engine, number)
-        said = taking_over.word(place.ledger, number, place.now())
+        source = Source(None, DEFAULT_ZONE, place.secret(), actor(), place.now, moved)
         with stopped_by_signals(stopping):
             if write_use_v2:
+                taking_over.compare(place.ledger, number, url, moved=moved)
                 set_use_v2(url, number, True)
                 say(f"In the old database useV2 of campaign {number} is set, and stays so whatever becomes of this.")
+            said = taking_over.word(place.ledger, number, url, source, progress)
             taking_over.wait(pause, stopping.stopping, progress)
-        source = Source(None, DEFAULT_ZONE, place.secret(), actor(), place.now)
         imported, taken = taking_over.take_over(
             place.ledger, number, url, source, progress, said=said, settled=pause, reason=words
         )
     say(f"Campaign {number} is our V1's from here on, epoch {taken.epoch}: {len(imported.sends)} mails taken in last.")
     if taken.in_doubt:
         say(f"In doubt: {len(taken.in_doubt)} leads. Settle them: sendledger in-doubt list")
+    for note in (one for one in imported.findings if one.rule == SCHEDULED):
+        say(f"It {note.says}. Start it: sendledger campaign start {number}")
     if not write_use_v2:
         say(f"In the old database, if not done yet:  {taking_over.USE_V2.format(1, number)}")
     say(f"Next: sendledger legacy follow URL, for mails it must not send; sendledger cutover analyze {number}")
@@ -173,45 +194,36 @@ def _tell_mailboxes(old: OldDatabase, form: Format) -> None:
         say(f"Active mailboxes there: {told or 'none'}.")
 
 
-def _follow_once(place: Workplace, url: str, form: Format) -> bool:
+def _follow_once(place: Workplace, url: str, moved: bool, form: Format) -> bool:
     """Was there a violation?"""
-    ours = _followed(place)
-    source = Source(None, DEFAULT_ZONE, place.secret(), actor(), place.now)
+    source = Source(None, DEFAULT_ZONE, place.secret(), actor(), place.now, moved)
     with open_old_database(url) as old, steps() as progress:
-        found = [
-            import_campaign(place.ledger, old, campaign, source, progress)
-            for campaign in (old.campaigns(*ours) if ours else [])
-        ]
-    violations = [
-        {
-            "campaign": one.campaign,
-            "lead": mail.lead_id,
-            "sent_at": local(mail.sent_at, DEFAULT_ZONE) if form is Format.TABLE else mail.sent_at.isoformat(),
-            "message_id": mail.message_id,
-            "alarm": "mailed twice" if mail.alarm else "",
-        }
-        for one in found
-        if not one.observed
-        for mail in one.sends
-    ]
+        there, missing = followed(place.ledger, old, moved=moved)
+        found = [import_campaign(place.ledger, old, campaign, source, progress) for campaign in there]
+    violations = [_violation(one, mail, form) for one in found if not one.observed for mail in one.sends]
     rows = [_imported(one) for one in found]
     if form is Format.JSON:
-        print_json({"campaigns": [{name: row[name] for name in FOLLOWED} for row in rows], "violations": violations})
+        told = [{name: row[name] for name in FOLLOWED} for row in rows]
+        print_json({"campaigns": told, "violations": violations, "missing": missing})
         return bool(violations)
     show(rows, FOLLOWED, form, empty="No campaign of this ledger came from an old system.")
+    if missing:
+        numbers = " ".join(map(str, missing))
+        say(f"\nNo longer in {old.name}, so nothing is followed of them: campaign {numbers}")
     if violations:
         say("\nVIOLATIONS: the old sender mailed campaigns that were taken over")
         show(violations, VIOLATIONS, form)
     return bool(violations)
 
 
-def _followed(place: Workplace) -> list[int]:
-    found = []
-    for number in place.ledger.campaigns():
-        with place.ledger.campaign(number) as campaign:
-            if campaign.legacy is not None:
-                found.append(number)
-    return found
+def _violation(one: Imported, mail: OldMailSeen, form: Format) -> dict[str, Any]:
+    return {
+        "campaign": one.campaign,
+        "lead": mail.lead_id,
+        "sent_at": local(mail.sent_at, DEFAULT_ZONE) if form is Format.TABLE else mail.sent_at.isoformat(),
+        "message_id": mail.message_id,
+        "alarm": "mailed twice" if mail.alarm else "" if mail.ours else "to nobody of this campaign",
+    }
 
 
 def _imported(one: Imported) -> dict[str, Any]:
@@ -224,6 +236,7 @@ def _imported(one: Imported) -> dict[str, Any]:
         "leads": one.leads,
         "statuses": one.statuses,
         "contacts": one.changed,
+        "blocked": one.blocked,
         "sends": len(one.sends),
         "alarms": sum(mail.alarm for mail in one.sends),
         "left_there": one.left_there,

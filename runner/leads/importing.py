@@ -189,7 +189,7 @@ class _Batch:
         now = self._now()
         commitments = {position: lead.commitment for position, lead in self._changed.items()}
         changed = commands.change_contacts(campaign, commitments, now=now)
-        first = len(campaign.roll) + 1
+        first = campaign.numbers.unused
         new = [NewLead(first + nth, lead.commitment, lead.priority) for nth, lead in enumerate(self._new)]
         return [*changed, *_after(len(changed), commands.queue(campaign, new, now=now))]
 

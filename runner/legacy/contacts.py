@@ -104,7 +104,12 @@ class People:
 
     def lead_of(self, address: str) -> int | None:
         """The lead that has this address."""
-        return self.by_key.get(address_key(_address(address)[0]))
+        return self.by_key.get(key_of(address))
+
+
+def key_of(address: str) -> str:
+    """By which an old address is found here."""
+    return address_key(_address(address)[0])
 
 
 def positions(numbers: Iterable[int]) -> Mapping[int, int]:

@@ -12,9 +12,15 @@ from runner.legacy.records import OldQueueRow, OldSend
 
 class Strays:
     """Rows of the SendLog that say `sent` and name no lead of the campaign. One that an earlier import has matched to a
-    lead stays that lead's: it may have another address since."""
+    lead stays that lead's: it may have another address since.
+
+    Of a campaign that is ours, those that no import has seen are late: the old sender is still at work.
+    """
 
     def __init__(self, campaign: Campaign) -> None:
+        self.late: list[OldSend] = []
+        self._is_ours = not campaign.observed
+        self._seen = found.stray_rows(campaign)
         self._before = _to_leads_before(campaign)
         self._without: list[int] = []
         self._unknown: list[int] = []
@@ -22,12 +28,16 @@ class Strays:
 
     def add(self, send: OldSend, people: People) -> None:
         """One such row."""
-        if (lead := self._before.get(send.row_id, people.lead_of(send.address))) is not None:
+        if self._is_ours and send.row_id not in self._seen:
+            self.late.append(send)
+        elif (lead := self._before.get(send.row_id, people.lead_of(send.address))) is not None:
             self._to_leads.setdefault(lead, []).append(send.row_id)
-        elif send.lead_id is None:
-            self._without.append(send.row_id)
         else:
-            self._unknown.append(send.row_id)
+            self.add_unmatched(send)
+
+    def add_unmatched(self, send: OldSend) -> None:
+        """One to an address that no lead has."""
+        (self._without if send.lead_id is None else self._unknown).append(send.row_id)
 
     def observations(self) -> list[e.Observation]:
         """What they add up to."""

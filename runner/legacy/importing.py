@@ -1,8 +1,9 @@
 """Taking in campaigns of the old application: settings, leads with the statuses they have there, sends with their own
 times and Message-IDs. Nothing is repaired, and what was taken in already is not taken in again.
 
-A thousand events an append, so an import that was broken off goes on when it is run again; until it is through, the
-campaign cannot be taken over. Everything is read from one moment of the old database.
+A thousand events an append, so an import that was broken off goes on when it is run again; a first one must be through
+before the campaign can be taken over, which takes everything in once more. All is read from one moment of the old
+database.
 """
 
 from __future__ import annotations
@@ -12,30 +13,28 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from typing import Any, TypeVar
-
-from sqlalchemy import RowMapping, bindparam, update
+from typing import TypeVar
 
 from domain import analysis as found
 from domain import events as e
 from domain import observing
 from domain.analysis import Finding, analyse
 from domain.campaign import Campaign, Status
-from domain.commands import NewLead, change_contacts
-from domain.commitments import contact_commitment
 from domain.errors import CommandRefused
 from domain.leads import LeadState
+from domain.legacy import RowNumbers
 from domain.mailbox import Mailbox
-from domain.observing import OldMail, OldSettings
-from projections.kept import ADD_CONTACT, ADD_CONTENT, SUPPRESS, contacts
-from projections.times import time_text
+from domain.observing import OldMail, OldSettings, Origin
+from projections.kept import ADD_CONTENT
 from runner import mailbox_identity as identities
 from runner.campaign_file import content_digest
 from runner.leads.lookups import Lookups, lookups
 from runner.legacy.appending import Appends, InLedger, OnCopies
-from runner.legacy.contacts import OldContact, People, positions
+from runner.legacy.contacts import People, key_of, positions
 from runner.legacy.disagreements import QueueRows, Strays
+from runner.legacy.lead_batches import LeadBatch
 from runner.legacy.old_database import OldDatabase
+from runner.legacy.origins import origin_of
 from runner.legacy.records import OldCampaign
 from runner.legacy.settings import content_of, settings_of
 from runner.store.ledger import Ledger
@@ -43,7 +42,6 @@ from runner.store.recorder import Kept
 
 AT_ONCE = 1_000
 """Leads, or sends, of one append."""
-BLOCKED_THERE = "blocked in the old system"
 
 STATUS = {
     "DRAFT": Status.DRAFT,
@@ -54,18 +52,6 @@ STATUS = {
     "CANCELLED": Status.CANCELLED,
 }
 
-CHANGE_OLD_CONTACT = (
-    update(contacts)
-    .where(contacts.c.campaign_id == bindparam("b_campaign_id"), contacts.c.lead_id == bindparam("b_lead_id"))
-    .values(
-        {
-            name: bindparam(name)
-            for name in ("address", "address_key", "address_hmac", "fields", "revision", "commitment", "twin_of")
-        }
-    )
-)
-"""There an address may change; the salt stays: what was mailed under it must stay provable."""
-
 Progress = Callable[[str, int, int], None]
 T = TypeVar("T")
 
@@ -73,28 +59,32 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class Source:
     """What an import is told besides the database. `mailbox` and `zone` are for campaigns that are not here yet.
-    `secret`: the key of the suppression list."""
+    `secret`: the key of the suppression list. `moved`: a database in another place may be the one of before."""
 
     mailbox: str | None
     zone: str
     secret: bytes
     actor: str
     now: Callable[[], datetime]
+    moved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class OldMailSeen:
-    """A mail that the old system sent, as it was taken in. `alarm`: the lead had been mailed before."""
+    """A mail that the old system sent, as it was taken in. `alarm`: the lead had been mailed before. `ours`: it went to
+    a lead of the campaign; if not, `lead_id` is the old system's word, and only the observations keep it."""
 
-    lead_id: int
+    lead_id: int | None
     sent_at: datetime
     message_id: str | None
     alarm: bool
+    ours: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What one import of a campaign brought. `left_there`: leads that came to it there after it was taken over."""
+    """What one import of a campaign brought. `blocked`: new on the list of those who must not be mailed. `left_there`:
+    leads that came to it there after it was taken over."""
 
     campaign: int
     name: str
@@ -103,6 +93,7 @@ class Imported:
     leads: int
     statuses: int
     changed: int
+    blocked: int
     sends: Sequence[OldMailSeen]
     left_there: int
     findings: Sequence[Finding]
@@ -119,14 +110,15 @@ def import_campaign(
 ) -> Imported:
     """Take in what is new of one campaign. In a dry run: what would be.
 
-    Raises `CommandRefused` for a number that is taken here, `InvalidInput` for rows that cannot be read.
+    Raises `CommandRefused` for a number that is another campaign's here, `InvalidInput` for rows that cannot be read.
     """
     mailbox, zone = _place_of(ledger, campaign.number, source)
     appends: Appends = (OnCopies if dry_run else InLedger)(ledger, campaign.number, mailbox)
     with lookups(ledger) as lookup:
         domain = identities.current(ledger, mailbox).domain
         settings = settings_of(campaign, mailbox=mailbox, domain=domain, zone=zone, source=old.name)
-        return _Import(old, campaign, source, settings, appends, lookup, progress).run()
+        origin = origin_of(ledger, old, campaign, moved=source.moved)
+        return _Import(old, campaign, source, settings, origin, appends, lookup, progress).run()
 
 
 def _place_of(ledger: Ledger, number: int, source: Source) -> tuple[str, str]:
@@ -148,13 +140,14 @@ class _Import:
         campaign: OldCampaign,
         source: Source,
         settings: OldSettings,
+        origin: Origin,
         appends: Appends,
         lookup: Lookups,
         progress: Progress,
     ) -> None:
         self._old, self._campaign, self._source = old, campaign, source
         self._appends, self._lookup, self._tell = appends, lookup, progress
-        self._settings = settings
+        self._settings, self._origin = settings, origin
         self._people = People(source.secret)
         self._totals = old.counts(campaign.number)
 
@@ -168,8 +161,9 @@ class _Import:
         queue, of_queue = self._queue()
         if observed:
             self._appends.append(self._follow_life)
-        observations = (*self._of_people(), *(self._gone() if observed else ()), *without, *of_queue)
-        self._appends.append(lambda campaign, _: self._end(campaign, send_log, queue, observations))
+        gone = (*self._gone(), *self._rows_gone()) if observed else self._rows_gone()
+        observations = (*self._of_people(), *gone, *without, *of_queue)
+        self._appends.append(lambda campaign, _: self._end(campaign, observed, send_log, queue, observations))
         with self._appends.states() as (campaign, mailbox):
             findings = analyse(campaign, mailbox, self._source.now())
             status = str(campaign.status)
@@ -181,6 +175,7 @@ class _Import:
             leads["new"],
             leads["statuses"],
             leads["changed"],
+            leads["blocked"],
             sends,
             leads["left there"],
             findings,
@@ -190,7 +185,7 @@ class _Import:
 
     def _begin(self, campaign: Campaign, _mailbox: Mailbox) -> list[e.Event]:
         now, actor = self._source.now(), self._source.actor
-        return observing.begin(campaign, self._settings, self._old.name, actor=actor, now=now)
+        return observing.begin(campaign, self._settings, self._origin, actor=actor, now=now)
 
     def _follow_life(self, campaign: Campaign, _mailbox: Mailbox) -> list[e.Event]:
         status = STATUS[self._campaign.status]
@@ -200,13 +195,16 @@ class _Import:
     def _end(
         self,
         campaign: Campaign,
+        observed: bool,
         send_log: Mapping[str, int],
         queue: Mapping[str, int],
         observations: Sequence[e.Observation],
     ) -> list[e.Event]:
+        if campaign.observed != observed:
+            raise CommandRefused(f"{campaign.stream} was taken over at this very moment: try again.")
         return observing.end(
             campaign,
-            source=self._old.name,
+            self._origin,
             send_log=send_log,
             queue_rows=queue,
             observations=observations,
@@ -220,11 +218,11 @@ class _Import:
         counts: Counter[str] = Counter()
         done = 0
         for some in _in_batches(map(self._people.meet, self._old.leads(self._campaign.number)), AT_ONCE):
-            batch = _LeadBatch(self._campaign.number, some, self._lookup, self._source)
+            batch = LeadBatch(self._campaign.number, some, self._lookup, self._source.actor, self._source.now)
             if observed:
                 self._appends.append(batch.decide, batch.keep)
             else:
-                batch.count_unknown()
+                self._appends.append(batch.decide_ours, batch.keep_blocked)
             counts += batch.counts
             self._people.blocked += batch.suppressed
             for lead, holder in batch.taken.items():
@@ -250,35 +248,59 @@ class _Import:
             gone = tuple(lead for lead in here if lead not in there)
         return [e.Observation(rule=found.GONE, leads=gone)] if gone else []
 
+    def _rows_gone(self) -> list[e.Observation]:
+        with self._appends.states() as (campaign, _):
+            newest = campaign.legacy.rows.newest if campaign.legacy is not None else 0
+        return [e.Observation(rule=found.ROWS_GONE, rows=(newest,))] if newest > self._origin.newest_row else []
+
     # --- sends ---
 
     def _sends(self) -> tuple[list[OldMailSeen], dict[str, int], list[e.Observation]]:
         counts: Counter[str] = Counter()
         with self._appends.states() as (campaign, _):
-            known = positions(map(campaign.numbers.lead_id, range(len(campaign.roll))))
-            strays = Strays(campaign)
-        mails = self._mails(known, counts, strays)
+            assert campaign.legacy is not None  # noqa: S101 - for the type checker: it was begun
+            of_theirs = len(campaign.roll) if campaign.observed else campaign.legacy.leads or 0
+            known = positions(map(campaign.numbers.lead_id, range(of_theirs)))
+            rows, strays = campaign.legacy.rows, Strays(campaign)
         seen: list[OldMailSeen] = []
-        for some in _in_batches(mails, AT_ONCE):
-            events = self._appends.append(
-                lambda campaign, mailbox, some=some: observing.add_sends(  # type: ignore[misc]
-                    campaign, mailbox, some, now=self._source.now()
-                )
-            )
-            seen += _seen(events)
+        for some in _in_batches(self._mails(known, rows, counts, strays), AT_ONCE):
+            seen += self._add_sends(some)
             self._tell(f"sends of campaign {self._campaign.number}", counts.total(), self._totals.sends)
-        return seen, dict(sorted(counts.items())), strays.observations()
+        return seen + self._late(strays), dict(sorted(counts.items())), strays.observations()
 
-    def _mails(self, known: Mapping[int, int], counts: Counter[str], strays: Strays) -> Iterator[OldMail]:
+    def _add_sends(self, mails: Sequence[OldMail]) -> list[OldMailSeen]:
+        now = self._source.now
+        events = self._appends.append(
+            lambda campaign, mailbox: observing.add_sends(campaign, mailbox, mails, now=now())
+        )
+        return list(_seen(events))
+
+    def _mails(
+        self, known: Mapping[int, int], rows: RowNumbers, counts: Counter[str], strays: Strays
+    ) -> Iterator[OldMail]:
         for send in self._old.sends(self._campaign.number):
             counts[send.status] += 1
             if send.status != "sent":
                 continue
             position = None if send.lead_id is None else known.get(send.lead_id)
-            if position is None:
-                strays.add(send, self._people)
-            else:
+            if position is not None:
                 yield OldMail(send.row_id, position, send.message_id, send.created_at)
+            elif send.row_id not in rows:
+                strays.add(send, self._people)
+
+    def _late(self, strays: Strays) -> list[OldMailSeen]:
+        """Who has such an address here has been mailed, whatever number the old system gives."""
+        keys = {key_of(send.address) for send in strays.late}
+        holders = self._lookup.contacts(self._campaign.number, keys)
+        mails, seen = [], []
+        for send in strays.late:
+            holder = holders.get(key_of(send.address))
+            if holder is not None:
+                mails.append(OldMail(send.row_id, holder["position"], send.message_id, send.created_at))
+            else:
+                strays.add_unmatched(send)
+                seen.append(OldMailSeen(send.lead_id, send.created_at, send.message_id, alarm=False, ours=False))
+        return self._add_sends(mails) + seen
 
     # --- queue ---
 
@@ -289,97 +311,6 @@ class _Import:
             counts[row.status] += 1
             queue.add(row, self._people)
         return dict(sorted(counts.items())), queue.observations()
-
-
-class _LeadBatch:
-    """One append of leads: who is new waits as there, whose status or data changed is changed."""
-
-    def __init__(self, number: int, leads: Sequence[OldContact], lookup: Lookups, source: Source) -> None:
-        self.counts: Counter[str] = Counter()
-        self.suppressed: list[int] = []
-        self.taken: dict[int, int] = {}
-        self._number, self._leads, self._lookup, self._source = number, leads, lookup, source
-        self._new: list[OldContact] = []
-        self._changed: dict[int, tuple[OldContact, str]] = {}
-        self._to_suppress: list[OldContact] = []
-        self._holders: Mapping[str, RowMapping] = {}
-
-    def count_unknown(self) -> None:
-        """Of a campaign that was taken over nothing but sends is followed."""
-        known = self._known()
-        self.counts["left there"] = sum(lead.lead.lead_id not in known for lead in self._leads)
-
-    def decide(self, campaign: Campaign, _mailbox: Mailbox) -> list[e.Event]:
-        now = self._source.now()
-        statuses = self._sort(campaign)
-        commitments = {position: commitment for position, (_, commitment) in self._changed.items()}
-        changed = change_contacts(campaign, commitments, now=now)
-        followed = observing.follow_statuses(campaign, statuses, now=now)
-        new = [NewLead(one.lead.lead_id, one.commitment, one.lead.priority, one.lead.v1_status) for one in self._new]
-        added = observing.add_leads(campaign, new, now=now)
-        self.counts = Counter({"new": len(new), "statuses": len(followed), "changed": len(changed)})
-        return _numbered(campaign.version, [*changed, *followed, *added])
-
-    def keep(self, events: Sequence[e.Event]) -> list[Kept]:
-        queued = (event for event in events if isinstance(event, e.EmailQueued))
-        changes = [event for event in events if isinstance(event, e.ContactChanged)]
-        added = [
-            one.row(self._number, event.position) | {"twin_of": self._twin_of(one)}
-            for one, event in zip(self._new, queued, strict=True)
-        ]
-        entry = {"reason": BLOCKED_THERE, "actor": self._source.actor, "added_at": time_text(self._source.now())}
-        return [
-            (CHANGE_OLD_CONTACT, [self._change(event) for event in changes]),
-            (ADD_CONTACT, added),
-            (SUPPRESS, [{"address_hmac": hmac, **entry} for hmac in {one.suppression for one in self._to_suppress}]),
-        ]
-
-    def _sort(self, campaign: Campaign) -> dict[int, e.V1Status]:
-        """Fill in who is new and whose data changed; the statuses of those that are known."""
-        self._new, self._changed, statuses = [], {}, {}
-        listed = self._lookup.suppressed({one.suppression for one in self._leads})
-        self._to_suppress = [one for one in self._leads if one.lead.is_blocked and one.suppression not in listed]
-        self.suppressed = [one.lead.lead_id for one in self._leads if one.suppression in listed]
-        known = self._known()
-        self._holders = self._lookup.contacts(self._number, {one.key for one in self._leads})
-        self.taken = dict(self._taken_from_mailed(campaign))
-        for one in self._leads:
-            contact = known.get(one.lead.lead_id)
-            if contact is None:
-                self._new.append(one)
-                continue
-            position = contact["position"]
-            statuses[position] = one.lead.v1_status
-            commitment = contact_commitment(contact["salt"], one.address, one.lead.fields)
-            if commitment != contact["commitment"] and campaign.roll.state(position) is LeadState.QUEUED:
-                self._changed[position] = (one, commitment)
-        return statuses
-
-    def _known(self) -> dict[int, RowMapping]:
-        return self._lookup.contacts_of_leads(self._number, [one.lead.lead_id for one in self._leads])
-
-    def _change(self, event: e.ContactChanged) -> dict[str, Any]:
-        one, commitment = self._changed[event.position]
-        return one.change(self._number, event.revision, commitment) | {"twin_of": self._twin_of(one)}
-
-    def _taken_from_mailed(self, campaign: Campaign) -> Iterator[tuple[int, int]]:
-        """Leads whose address belonged to another, by whom it was when that one was mailed: its address moved on there,
-        and stays here."""
-        for one in self._leads:
-            holder = self._holder(one)
-            if holder is not None and campaign.roll.state(holder["position"]) is not LeadState.QUEUED:
-                yield one.lead.lead_id, holder["lead_id"]
-
-    def _twin_of(self, one: OldContact) -> int | None:
-        """Two that change addresses, or a lead with the address of one that has another there by now: here the first
-        holds it until its own row is reached, and one address is only once held."""
-        holder = self._holder(one)
-        return one.twin_of if holder is None else int(holder["lead_id"])
-
-    def _holder(self, one: OldContact) -> RowMapping | None:
-        """Another lead that has this address here."""
-        holder = self._holders.get(one.key)
-        return None if holder is None or holder["lead_id"] == one.lead.lead_id else holder
 
 
 def _seen(events: Sequence[e.Event]) -> Iterator[OldMailSeen]:
@@ -396,11 +327,6 @@ def _content_rows(campaign: OldCampaign, events: Sequence[e.Event]) -> list[Kept
     content = content_of(campaign)
     row = {"campaign_id": campaign.number, "digest": content_digest(content), **content.row}
     return [(ADD_CONTENT, [{"version": version, **row} for version in versions])] if versions else []
-
-
-def _numbered(version: int, events: Sequence[e.Event]) -> list[e.Event]:
-    """Decided each on the same state, appended one after the other."""
-    return [event.model_copy(update={"originator_version": version + nth}) for nth, event in enumerate(events, start=1)]
 
 
 def _in_batches(things: Iterable[T], size: int) -> Iterator[list[T]]:

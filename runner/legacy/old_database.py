@@ -111,6 +111,13 @@ class OldDatabase:
         rows = self._rows(select(queue).where(queue.c.campaignId == campaign).order_by(queue.c.id))
         return (OldQueueRow(key, *values) for key, _, *values in (read_row(QUEUE, row, self.name) for row in rows))
 
+    def newest_send(self, campaign: int) -> int:
+        """The highest number of a row that the old sender wrote about a campaign; 0 for none."""
+        sends = self._tables[SEND_LOG.name]
+        newest = select(func.max(sends.c.id)).where(sends.c.campaignId == campaign)
+        with unreadable(self.name):
+            return self._connection.scalar(newest) or 0
+
     def mailboxes(self) -> list[OldMailbox]:
         """The mailboxes, by id."""
         if (mailboxes := self._tables.get(MAILBOX.name)) is None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Connection, CreateTableAs, Engine, FromClause, Index, Select, event
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from domain.errors import InvalidInput
@@ -24,6 +24,7 @@ from runner.legacy.tables import CAMPAIGN_LEAD, LEAD, QUEUE, SEND_LOG, find
 
 SQLITE_SCHEMA = "main"
 SCHEMA = "schema"
+POSTGRES_PORT = 5432
 OF_PRISMA_ALONE = ("connection_limit", "pool_timeout", "socket_timeout", "pgbouncer", "statement_cache_size")
 """Settings in a URL of Prisma's that no server knows."""
 
@@ -59,12 +60,24 @@ def place_of(text: str | URL) -> Place:
     """The place that a URL names, Prisma's own URLs included. Raises `InvalidInput`."""
     url = database_url(text, field="old database")
     if is_sqlite(url):
-        return Place(url, SQLITE_SCHEMA, f"sqlite:///{_existing(url)}")
-    shown = url.set(drivername="postgresql")._replace(password=None)
+        return Place(url, SQLITE_SCHEMA, f"sqlite:///{Path(_existing(url)).resolve()}")
+    shown = url.set(drivername="postgresql")._replace(password=None).difference_update_query(OF_PRISMA_ALONE)
     name = shown.difference_update_query([key for key in shown.query if "password" in key]).render_as_string()
     schema = url.query.get(SCHEMA)
     plain = url.difference_update_query([SCHEMA, *OF_PRISMA_ALONE])
     return Place(plain, schema if isinstance(schema, str) else None, name)
+
+
+def is_same_place(one: str, other: str) -> bool:
+    """Do these names of places, as they are recorded, name one database? Who reads it, and by which settings, does not
+    matter; two names of one host are two places."""
+    return _where(make_url(one)) == _where(make_url(other))
+
+
+def _where(url: URL) -> tuple[object, ...]:
+    if is_sqlite(url):
+        return (str(Path(url.database or "").resolve()),)
+    return (url.host, url.query.get("host"), url.port or POSTGRES_PORT, url.database, url.query.get(SCHEMA, "public"))
 
 
 @contextmanager

@@ -5,7 +5,7 @@ had under way is through, its database is looked at once more, and whatever has 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from threading import Event as Flag
 from typing import NamedTuple
 
@@ -13,9 +13,12 @@ from domain import observing
 from domain import senders as all_senders
 from domain.campaign import Campaign
 from domain.errors import CommandRefused
-from domain.events import EmailSent, Event, TakenOver
+from domain.events import EmailSent, Event, StatusObserved, TakenOver
+from domain.legacy import OLD_SYSTEM
 from runner.legacy.importing import Imported, Progress, Source, import_campaign
-from runner.legacy.old_database import open_old_database
+from runner.legacy.old_database import OldDatabase, open_old_database
+from runner.legacy.origins import origin_of
+from runner.legacy.records import OldCampaign
 from runner.store.ledger import Ledger, campaign_stream
 
 SETTLE = timedelta(minutes=2)
@@ -27,19 +30,15 @@ USE_V2 = 'UPDATE "Campaign" SET "useV2" = {} WHERE "id" = {};'
 
 
 class Interrupted(CommandRefused):
-    """It was stopped before the old database was looked at once more: nothing was changed."""
+    """It was stopped before the old database was looked at once more."""
 
 
 class Word(NamedTuple):
-    """That the old sender is stopped: when it was given, and how far the campaign had come here."""
+    """That the old sender is stopped, and what is known when it is given: up to which version of the campaign, and the
+    leads whose mail the old system may still have under way."""
 
-    at: datetime
     version: int
-
-
-def word(ledger: Ledger, number: int, at: datetime) -> Word:
-    """It is given now."""
-    return Word(at, ledger.version(campaign_stream(number)))
+    under_way: frozenset[int]
 
 
 def source_of(ledger: Ledger, number: int) -> str:
@@ -50,13 +49,32 @@ def source_of(ledger: Ledger, number: int) -> str:
         return campaign.legacy.source if campaign.legacy is not None else ""
 
 
+def compare(ledger: Ledger, number: int, url: str, *, moved: bool) -> None:
+    """Before anything is written there: is it the campaign that was taken in? Raises `CommandRefused`."""
+    with open_old_database(url) as old:
+        origin = origin_of(ledger, old, _there(old, number), moved=moved)
+    with ledger.campaign(number) as campaign:
+        observing.must_be_the_same(campaign, origin)
+
+
+def word(ledger: Ledger, number: int, url: str, source: Source, progress: Progress) -> Word:
+    """It is given now: what the old system did up to here is taken in. Whatever comes later is told from it by being
+    new, not by a clock: the old one may be wrong."""
+    _look(ledger, number, url, source, progress)
+    with ledger.campaign(number) as campaign:
+        open_there = (attempt.lead_id for attempt in campaign.open.values() if attempt.runner == OLD_SYSTEM)
+        return Word(campaign.version, frozenset(open_there))
+
+
 def wait(settle: timedelta, stopping: Flag, progress: Progress) -> None:
     """Until what the old sender had under way is through. Raises `Interrupted`."""
     total = int(settle.total_seconds())
     for second in range(total):
         progress("seconds until the old database is looked at once more", second, total)
         if stopping.wait(STEP_S):
-            raise Interrupted("interrupted: the campaign was not taken over, and nothing was changed here.")
+            break
+    if stopping.is_set():
+        raise Interrupted("interrupted: the campaign was not taken over.")
 
 
 def take_over(
@@ -71,11 +89,7 @@ def take_over(
     reason: str | None,
 ) -> tuple[Imported, TakenOver]:
     """Look at the old database once more, and take the campaign over. Raises `CommandRefused` where it still sends."""
-    with open_old_database(url) as old:
-        campaign = next(iter(old.campaigns(number)), None)
-        if campaign is None:
-            raise CommandRefused(f"{old.name} has no campaign {number}; name the database that it came from.")
-        imported = import_campaign(ledger, old, campaign, source, progress)
+    imported = _look(ledger, number, url, source, progress)
     looked_at = _must_be_quiet(ledger, number, said)
 
     def decide(campaigns: Sequence[Campaign], senders: all_senders.Senders) -> list[Event]:
@@ -92,18 +106,33 @@ def take_over(
     return imported, next(event for event in events if isinstance(event, TakenOver))
 
 
+def _look(ledger: Ledger, number: int, url: str, source: Source, progress: Progress) -> Imported:
+    with open_old_database(url) as old:
+        return import_campaign(ledger, old, _there(old, number), source, progress)
+
+
+def _there(old: OldDatabase, number: int) -> OldCampaign:
+    campaign = next(iter(old.campaigns(number)), None)
+    if campaign is None:
+        raise CommandRefused(f"{old.name} has no campaign {number}; name the database that it came from.")
+    return campaign
+
+
 def _must_be_quiet(ledger: Ledger, number: int, said: Word) -> int:
-    """A mail that the old sender sent after it was said to be stopped says that it is not, whoever took it in: `legacy
-    follow` may have been quicker. The version up to which that was looked at."""
-    looked_at, after = said.version, []
+    """A mail that was not under way when the old sender was said to be stopped says that it is not, whoever took it in:
+    `legacy follow` may have been quicker. The version up to which that was looked at."""
+    looked_at = said.version
+    after: dict[int, None] = {}
     for event in ledger.stream(campaign_stream(number), said.version):
         looked_at = event.originator_version
-        if isinstance(event, EmailSent) and event.imported is not None and (event.occurred_at or said.at) > said.at:
-            after.append(event.lead_id)
+        if isinstance(event, StatusObserved) and event.after == "sending":
+            after[event.lead_id] = None
+        if isinstance(event, EmailSent) and event.imported is not None and event.lead_id not in said.under_way:
+            after[event.lead_id] = None
     if after:
-        leads = " ".join(map(str, after[:5]))
+        leads = " ".join(map(str, list(after)[:5]))
         raise CommandRefused(
-            f"the old sender is not stopped: it has mailed {len(after)} leads of campaign {number} since "
-            f"(lead {leads}). Stop it, then try again; those mails were taken in."
+            f"the old sender is not stopped: it has begun or made {len(after)} mails of campaign {number} since "
+            f"(lead {leads}). Stop it, then try again; what it did was taken in."
         )
     return looked_at

@@ -82,7 +82,7 @@ def take_over(url: URL, old: URL) -> None:
     with closing(Ledger(url)) as ledger:
         source, settle = _source(), taking_over.SETTLE * 0
         old_name = old.render_as_string()
-        said = taking_over.word(ledger, NUMBER, real_time())
+        said = taking_over.word(ledger, NUMBER, old_name, source, _quiet)
         taking_over.take_over(ledger, NUMBER, old_name, source, _quiet, said=said, settled=settle, reason=None)
         with _views(ledger, url):
             pass

@@ -111,9 +111,13 @@ class Crossing(RuleBasedStateMachine):
             self.world.clock.pass_until(self.old.do(deed, nth, self.world.clock.now()))
 
     @precondition(lambda self: not self.is_there)
-    @rule(nth=NTH)
-    def the_old_application_was_not_stopped(self, nth: int) -> None:
-        self.world.clock.pass_until(self.old.mails_after_all(nth, self.world.clock.now()))
+    @rule(nth=NTH, deed=st.sampled_from(("mails a lead", "mails an address", "blocks")))
+    def the_old_application_was_not_stopped(self, nth: int, deed: str) -> None:
+        now = self.world.clock.now()
+        if deed == "blocks":
+            self.world.clock.pass_until(self.old.blocks_after_all(nth, now))
+        else:
+            self.world.clock.pass_until(self.old.mails_after_all(nth, now, names_lead=deed == "mails a lead"))
 
     @rule(fault=BROKEN_OFF)
     def it_is_imported(self, fault: Fault | None) -> None:

@@ -73,6 +73,7 @@ class OldSide:
     def __init__(self, url: URL, now: datetime, odd: list[Kind], delay_s: int, daily_limit: int) -> None:
         self.mailed = Counter[int]()
         self.evidence: set[int] = set()
+        self._late: set[int] = set()
         self._url = url
         self._engine = old_engine(url)
         self._added = 0
@@ -95,15 +96,26 @@ class OldSide:
             self._deeds()[deed](candidates[nth % len(candidates)])
         return self._app.now
 
-    def mails_after_all(self, nth: int, now: datetime) -> datetime:
-        """It was not stopped: it mails somebody, and writes it down."""
+    def mails_after_all(self, nth: int, now: datetime, names_lead: bool) -> datetime:
+        """It was not stopped: it mails somebody, and writes it down, with the lead or with the address alone."""
         self._app.now = now
         leads = self._leads()
         lead = leads[nth % len(leads)][0]
         if not self.mailed[lead]:
             self.evidence.discard(lead)  # that was about a mail that never left; of this one no import has seen a word
         self._mail(lead)
-        self._app.finish(lead, f"<late.{lead}@old.example>")
+        self._late.add(lead)
+        if names_lead:
+            self._app.finish(lead, f"<late.{lead}@old.example>")
+        else:
+            self._app.log(None, f"<late.{lead}@old.example>", address=self._addresses()[lead].upper())
+        return self._app.now
+
+    def blocks_after_all(self, nth: int, now: datetime) -> datetime:
+        """Somebody wants no more mail, and says so there."""
+        self._app.now = now
+        leads = self._leads()
+        self._app.block(leads[nth % len(leads)][0])
         return self._app.now
 
     def look(self) -> tuple[set[int], set[int]]:
@@ -122,6 +134,10 @@ class OldSide:
             may |= set(connection.scalars(of_queue.where(queue.c.status.in_(("sent", "sending")))))
             failed = set(connection.scalars(select(rows.c.leadId).where(rows.c.status == "failed")))
         return may, failed - may
+
+    def seen_after_all(self) -> None:
+        """An import has taken in what it mailed though it was to be stopped."""
+        self.evidence |= self._late
 
     def seen(self, looked: tuple[set[int], set[int]]) -> None:
         """An import has taken this in."""
@@ -213,11 +229,14 @@ class OldSide:
 
     def _twin_of(self, lead: int) -> str:
         """The column is unique, but for upper and lower case."""
-        people = TABLES["Lead"]
-        with self._engine.connect() as connection:
-            addresses = {row.id: row.email for row in connection.execute(select(people.c.id, people.c.email))}
+        addresses = self._addresses()
         cased = (addresses[lead].upper(), addresses[lead].lower(), addresses[lead].title())
         return next((each for each in cased if each not in addresses.values()), self._new_address())
+
+    def _addresses(self) -> dict[int, str]:
+        people = TABLES["Lead"]
+        with self._engine.connect() as connection:
+            return {row.id: row.email for row in connection.execute(select(people.c.id, people.c.email))}
 
     def _leads(self) -> list[tuple[int, str]]:
         rows = TABLES["CampaignLead"]

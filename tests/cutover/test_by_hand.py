@@ -59,7 +59,7 @@ def takes_in_and_follows(office: Office) -> None:
 def mends(office: Office) -> None:
     number = office.number(ZIMA)
     said = office.desk.refused("legacy", "takeover", number, "--old-sender-stopped", "--settle", "0")
-    assert "somebody would be mailed twice" in said
+    assert "somebody waits who must not be mailed" in said
     office.fixes(ZIMA)
     assert office.desk.rows("cutover", "fix", number)["repairs"] == []
     doubts = {row["lead_id"] for row in office.desk.rows("in-doubt", "list")}

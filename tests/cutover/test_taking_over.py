@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -63,13 +63,22 @@ def test_what_the_old_sender_had_under_way_is_in_doubt_and_listed(office: Office
     assert number not in {str(row["campaign_id"]) for row in office.desk.rows("in-doubt", "list")}
 
 
-def test_a_sender_that_is_caught_sending_after_the_word_keeps_the_campaign(mended: Office) -> None:
-    old, lead = mended.application(ZIMA, NOW + timedelta(seconds=30)), mended.leads(ZIMA, Place.CLEAN_WAITING)[0]
-    old.start_sending(lead)
-    old.finish(lead, "<late@nadawca.example>")
+@pytest.mark.parametrize("clock", [NOW - timedelta(hours=5), NOW + timedelta(seconds=30)], ids=["slow", "right"])
+@pytest.mark.parametrize("finishes", [True, False], ids=["mailed", "begun"])
+def test_a_sender_that_is_caught_sending_after_the_word_keeps_the_campaign(
+    mended: Office, monkeypatch: pytest.MonkeyPatch, clock: datetime, finishes: bool
+) -> None:
+    old, lead = mended.application(ZIMA, clock), mended.leads(ZIMA, Place.CLEAN_WAITING)[0]
+
+    def sends(*_said: object) -> None:
+        old.start_sending(lead)
+        if finishes:
+            old.finish(lead, "<late@nadawca.example>")
+
+    monkeypatch.setattr(taking_over, "wait", sends)
     said = mended.desk.says(*TAKEOVER)
     assert said.code == BAD_INPUT
-    assert f"the old sender is not stopped: it has mailed 1 leads of campaign 2 since (lead {lead})" in said.err
+    assert f"the old sender is not stopped: it has begun or made 1 mails of campaign 2 since (lead {lead})" in said.err
     assert mended.owner("2")["owner"] == "old system"
     assert mended.desk.events("TakenOver") == []
     mended.runs(10)
@@ -89,8 +98,16 @@ def test_it_is_caught_too_when_follow_has_taken_those_mails_in_meanwhile(
     monkeypatch.setattr(taking_over, "wait", followed)
     said = mended.desk.says(*TAKEOVER)
     assert said.code == BAD_INPUT
-    assert f"the old sender is not stopped: it has mailed 1 leads of campaign 2 since (lead {lead})" in said.err
+    assert f"the old sender is not stopped: it has begun or made 1 mails of campaign 2 since (lead {lead})" in said.err
     assert mended.desk.events("TakenOver") == []
+
+
+def test_a_mail_that_was_under_way_may_end_while_it_is_waited(mended: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, lead = mended.application(ZIMA, NOW + timedelta(seconds=30)), mended.leads(ZIMA, Place.CLEAN_WAITING)[0]
+    old.start_sending(lead)
+    monkeypatch.setattr(taking_over, "wait", lambda *_said: old.finish(lead, "<last@nadawca.example>"))
+    assert "epoch 2: 1 mails taken in last" in mended.takes_over(ZIMA)
+    assert lead not in {row["lead_id"] for row in mended.desk.rows("in-doubt", "list")}
 
 
 def test_what_came_in_after_the_last_look_is_looked_at_first(mended: Office, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,12 +147,14 @@ def test_interrupted_while_it_waits_it_changes_nothing(mended: Office, monkeypat
         waits(*said)  # type: ignore[arg-type]
 
     monkeypatch.setattr(taking_over, "wait", interrupted)
+    mended.desk.done("legacy", "follow", mended.url)
     said = mended.desk.refused("legacy", "takeover", "2", "--old-sender-stopped", "--settle", "60s")
-    assert "interrupted: the campaign was not taken over, and nothing was changed here." in said
+    assert "interrupted: the campaign was not taken over." in said
     assert mended.owner("2")["owner"] == "old system"
 
 
 def test_interrupted_by_ctrl_c_after_the_flag_was_written_it_says_so(mended: Office) -> None:
+    mended.desk.done("legacy", "follow", mended.url)
     before = mended.desk.kept()
     process = mended.desk.process("legacy", "takeover", "2", "--old-sender-stopped", "--set-use-v2")
     wait_until(lambda: mended.use_v2(ZIMA))
@@ -143,7 +162,7 @@ def test_interrupted_by_ctrl_c_after_the_flag_was_written_it_says_so(mended: Off
     said = ended(process)
     assert said.code == BAD_INPUT
     assert "In the old database useV2 of campaign 2 is set, and stays so" in said.out
-    assert "nothing was changed here" in said.err
+    assert "interrupted: the campaign was not taken over." in said.err
     assert mended.desk.kept() == before
 
 

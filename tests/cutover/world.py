@@ -151,12 +151,16 @@ class World:
         imported = self.tried(run, fault)
         if imported is not None and observed:
             old.seen(looked)
+        elif imported is not None:
+            old.seen_after_all()
         return imported
 
     def take_over(self, old: OldSide, fault: Fault | None = None) -> None:
         """The old application is stopped, and this is told."""
         looked = old.look()
-        said = word(self.desk, NUMBER, self.clock.now())
+        said = self.tried(lambda: word(self.desk, NUMBER, old.url, self.source, _untold), None)
+        if said is None:
+            return
         self.clock.pass_by(SETTLE)
 
         def run() -> object:

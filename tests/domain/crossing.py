@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from domain import analysis, cutover, observing
@@ -13,10 +13,17 @@ from domain.campaign import Campaign, Status
 from domain.commands import NewLead
 from domain.cutover import Plan
 from domain.mailbox import Mailbox
-from domain.observing import OldMail, OldSettings
+from domain.observing import OldMail, OldSettings, Origin
 from domain.rules import Limits
 
 SOURCE = "old.db"
+MADE_THERE = datetime(2025, 1, 7, 9, tzinfo=UTC)
+
+
+def origin(**said: Any) -> Origin:
+    """The campaign of the old system, where it always was, unless told otherwise."""
+    usual: dict[str, Any] = {"source": SOURCE, "created_at": MADE_THERE, "scheduled_at": None, "newest_row": 99}
+    return Origin(**usual | said)
 
 
 class Crossing:
@@ -31,7 +38,9 @@ class Crossing:
 
     # --- what the old system has ---
 
-    def begin(self, *, schedule: Schedule, limits: Limits, settings: int = 3, content: int = 1) -> list[e.Event]:
+    def begin(
+        self, *, schedule: Schedule, limits: Limits, settings: int = 3, content: int = 1, **there: Any
+    ) -> list[e.Event]:
         """Its campaign is taken in, or what has changed of its settings; `settings` and `content` stand for digests."""
         old = OldSettings(
             name="Autumn",
@@ -42,7 +51,7 @@ class Crossing:
             message_id_domain="example.com",
             digest=f"{settings:064x}",
         )
-        return self.save(observing.begin(self.campaign, old, SOURCE, actor="anna", now=self.now))
+        return self.save(observing.begin(self.campaign, old, origin(**there), actor="anna", now=self.now))
 
     def add_leads(self, *statuses: e.V1Status, priority: int = 5) -> list[e.Event]:
         """One lead a status; lead numbers are position + 100."""
@@ -61,13 +70,11 @@ class Crossing:
     def follow_life(self, status: Status, since: datetime | None = None) -> list[e.Event]:
         return self.save(observing.follow_life(self.campaign, status, since=since, now=self.now))
 
-    def end(self, *observations: e.Observation, **rows: dict[str, int]) -> list[e.Event]:
+    def end(self, *observations: e.Observation, there: Origin | None = None, **rows: dict[str, int]) -> list[e.Event]:
         """The import is whole. `rows`: `send_log` and `queue`, by status."""
         said: dict[str, Any] = {"send_log": {}, "queue_rows": {}, **rows}
-        events = observing.end(
-            self.campaign, source=SOURCE, observations=observations, actor="anna", now=self.now, **said
-        )
-        return self.save(events)
+        by: dict[str, Any] = {"actor": "anna", "now": self.now}
+        return self.save(observing.end(self.campaign, there or origin(), observations=observations, **by, **said))
 
     # --- the way to V2, and back ---
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -21,6 +21,7 @@ from domain.errors import CommandRefused
 from domain.leads import LeadState
 from domain.legacy import OLD_SYSTEM
 from domain.rules import Limits
+from tests.domain.crossing import origin
 from tests.domain.given import NOON, World, digest, kinds, observed, running, taken_over
 
 QUEUED, SENT = LeadState.QUEUED, LeadState.SENT
@@ -33,6 +34,14 @@ def sound(*more: e.V1Status) -> World:
     """Nothing is found in it; leads of another status come after those of `SOUND`."""
     world = observed(*SOUND, *more)
     world.add_sends((1, 2), ago=timedelta(days=9))
+    return world
+
+
+def scheduled() -> World:
+    """It is to begin there by itself."""
+    world = World(observed=True)
+    world.add_leads("queued")
+    world.end(there=origin(scheduled_at=datetime(2025, 3, 5, 8, tzinfo=UTC)))
     return world
 
 
@@ -248,6 +257,19 @@ CASES = [
         seeing(found.NO_LEAD_ID, rows=(3, 4)),
         "SendLog rows without a lead, as test mails are",
         rows=(3, 4),
+    ),
+    Case(
+        found.SCHEDULED,
+        "note",
+        scheduled,
+        "was to begin by itself in the old system at 2025-03-05T08:00:00+00:00: here nothing does",
+    ),
+    Case(
+        found.ROWS_GONE,
+        "note",
+        seeing(found.ROWS_GONE, rows=(7,)),
+        "the newest SendLog row that was taken in is no longer there: was a backup restored?",
+        rows=(7,),
     ),
     Case(found.LIMIT_TODAY, "note", over_the_campaigns_limit, "2 mails today, the limit is 1"),
     Case(found.LIMIT_TODAY, "note", over_the_mailboxs_limit, "2 mails today through mailbox-sales, its limit is 1"),

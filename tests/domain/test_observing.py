@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -23,6 +23,7 @@ from domain.events import V1Status
 from domain.leads import LeadState
 from domain.legacy import RowNumbers
 from domain.rules import Limits, LockRefused, Rule, Wait
+from tests.domain.crossing import MADE_THERE, origin
 from tests.domain.given import (
     ALWAYS,
     NO_DELAY,
@@ -361,6 +362,47 @@ class TestBeginning:
         with pytest.raises(CommandRefused, match=r"there is no campaign-7; `sendledger legacy import` brings it"):
             world.follow_statuses({})
 
+    @pytest.mark.parametrize("made", [observed, taken_over])
+    @pytest.mark.parametrize(
+        ("there", "says"),
+        [
+            ({"source": "other.db", "elsewhere": True}, r"came from old\.db, and this is other\.db\. .* add --moved"),
+            ({"created_at": MADE_THERE + timedelta(seconds=1)}, r"made at 2025-01-07T09:00:01\+00:00: another one"),
+            (
+                {"elsewhere": True, "moved": True, "created_at": MADE_THERE - timedelta(days=1)},
+                "another one. Name the database that it came from",
+            ),
+            (
+                {"elsewhere": True, "moved": True, "newest_row": 10},
+                "ends at row 10 of campaign-1, and row 11 was taken in already: this is an older copy",
+            ),
+        ],
+    )
+    def test_another_old_database_is_refused_before_anything_of_it_is_taken_in(
+        self, made: Callable[[], World], there: dict[str, Any], says: str
+    ) -> None:
+        world = made()
+        world.add_sends((11, 0))
+        with pytest.raises(CommandRefused, match=says):
+            world.begin(schedule=Schedule(weekdays=("MON",)), limits=NO_DELAY, settings=4, **there)
+
+    def test_the_same_one_in_another_place_is_followed_there_once_a_person_has_said_so(self) -> None:
+        world = observed("queued")
+        there: dict[str, Any] = {"source": "moved.db", "elsewhere": True, "moved": True}
+        assert world.begin(schedule=ALWAYS, limits=NO_DELAY, **there) == []
+        assert kinds(world.end(there=origin(**there))) == ["LegacyImported"]
+        assert world.begin(schedule=ALWAYS, limits=NO_DELAY, source="moved.db") == []
+        assert world.campaign.legacy is not None
+        assert world.campaign.legacy.source == "moved.db"
+
+    def test_when_it_was_made_there_is_learned_by_a_ledger_that_did_not_know(self) -> None:
+        world = observed("queued")
+        assert world.campaign.legacy is not None
+        world.campaign.legacy.created_at = None  # as `LegacyImported/1` leaves it
+        assert world.begin(schedule=ALWAYS, limits=NO_DELAY) == []
+        assert kinds(world.end()) == ["LegacyImported"]
+        assert world.campaign.legacy.created_at == MADE_THERE
+
     def test_the_end_says_the_same_once(self) -> None:
         world = observed()
         seen = e.Observation(rule=found.BLOCKED, leads=(100,))
@@ -453,17 +495,18 @@ class TestTakeover:
             (e.Observation(rule=found.QUEUE_SENT, leads=(100,)), "queue-says-sent: waits, and its row"),
             (e.Observation(rule=found.QUEUE_SENDING, leads=(100,)), "queue-says-sending: waits, and its row"),
             (e.Observation(rule=found.NO_LEAD_ID_KNOWN, leads=(100,)), "sends-without-lead-to-a-lead: waits, and the"),
+            (e.Observation(rule=found.GONE, leads=(100,)), "gone-from-the-old-database: waits, and the old"),
         ],
         ids=lambda value: value.rule if isinstance(value, e.Observation) else "",
     )
-    def test_it_is_refused_while_an_old_mail_could_go_twice_and_a_fix_mends_that(
+    def test_it_is_refused_while_somebody_waits_who_must_not_be_mailed_and_a_fix_mends_that(
         self, seen: e.Observation, says: str
     ) -> None:
         world = observed("queued", "queued")
         world.end(seen)
         with pytest.raises(CommandRefused) as refused:
             world.take_over()
-        assert str(refused.value).startswith(f"somebody would be mailed twice, or in vain: {says}")
+        assert str(refused.value).startswith(f"somebody waits who must not be mailed: {says}")
         assert str(refused.value).endswith("`sendledger cutover fix 1` mends that.")
         world.fix()
         world.take_over()

@@ -12,6 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from domain.errors import InvalidInput
 from runner.legacy.old_database import open_old_database
+from runner.legacy.opening import is_same_place
 from tests.databases import on_sqlite
 from tests.legacy.old_system import build
 
@@ -70,6 +71,26 @@ def test_the_name_may_be_shown(old_url: URL) -> None:
     build(old_url)
     with open_old_database(old_url) as old:
         assert old.name == f"sqlite:///{old_url.database}"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("sqlite:///old.db", f"sqlite:///{Path.cwd() / 'old.db'}", True),
+        ("sqlite:////srv/crm/../old.db", "sqlite:////srv/old.db", True),
+        ("sqlite:////srv/old.db", "sqlite:////srv/crm/old.db", False),
+        ("postgresql://anna@baza.example/crm", "postgresql://reader@baza.example:5432/crm?schema=public", True),
+        ("postgresql://anna@baza.example/crm", "postgresql://anna@baza.example/crm?sslmode=require", True),
+        ("postgresql://anna@baza.example/crm", "postgresql://anna@inna.example/crm", False),
+        ("postgresql://anna@baza.example/crm", "postgresql://anna@baza.example:5433/crm", False),
+        ("postgresql://anna@baza.example/crm", "postgresql://anna@baza.example/crm?schema=other", False),
+        ("postgresql://anna@baza.example/crm", "postgresql://anna@baza.example/old", False),
+        ("postgresql:///crm?host=/run/a", "postgresql:///crm?host=/run/b", False),
+        ("postgresql://anna@baza.example/crm", "sqlite:///crm", False),
+    ],
+)
+def test_a_place_is_the_same_whoever_reads_it_and_however_it_is_typed(one: str, other: str, same: bool) -> None:
+    assert is_same_place(one, other) == same
 
 
 def test_errors_of_the_reader_stay_what_they_are(old_url: URL) -> None:

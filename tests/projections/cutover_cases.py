@@ -78,6 +78,13 @@ def reinstate_v1(world: World) -> None:
     world.history += senders.reinstate_v1(retired, actor="anna", reason="a roll-back", now=world.now)
 
 
+OF_THERE = {
+    "source": "old.db",
+    "settings_digest": digest(3),
+    "created_there": "2025-01-07T09:00:00Z",
+    "scheduled_there": None,
+}
+
 CUTOVER_CASES = [
     Case(
         e.LegacyImported,
@@ -115,7 +122,7 @@ CUTOVER_CASES = [
                 "step": "import begun",
                 "owner": "v1",
                 "epoch": 1,
-                "details": details(complete=False, source="old.db", settings_digest=digest(3), send_log={}, queue={}),
+                "details": details(complete=False, **OF_THERE, send_log={}, queue={}),
             },
         },
     ),
@@ -133,9 +140,7 @@ CUTOVER_CASES = [
                 "step": "imported",
                 "owner": "v1",
                 "epoch": 1,
-                "details": details(
-                    complete=True, source="old.db", settings_digest=digest(3), send_log={"sent": 3}, queue={"sent": 1}
-                ),
+                "details": details(complete=True, **OF_THERE, send_log={"sent": 3}, queue={"sent": 1}),
             }
         },
     ),

@@ -1,0 +1,139 @@
+"""The number of a campaign is not enough: another old database, an older copy, or the same one in another place."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from projections.database import sqlite_url
+from tests.cutover.office import Office
+from tests.databases import on_sqlite
+from tests.legacy.old_sample import Place
+from tests.legacy.old_system import NOW, build
+
+ZIMA = "Zima"
+
+pytestmark = on_sqlite
+
+
+@pytest.fixture
+def known(office: Office) -> Office:
+    """Taken in and mended."""
+    office.imports(ZIMA)
+    office.fixes(ZIMA)
+    return office
+
+
+def another(office: Office) -> str:
+    """A database of the same kind, with campaigns of the same numbers."""
+    build(sqlite_url(beside(office)), now=NOW - timedelta(days=1))
+    return f"sqlite:///{beside(office)}"
+
+
+def copied(office: Office) -> str:
+    """The database as it is at this moment."""
+    shutil.copy(str(office.old.database), beside(office))
+    return f"sqlite:///{beside(office)}"
+
+
+def beside(office: Office) -> Path:
+    return office.desk.folder.parent / "beside.db"
+
+
+def takes_in(url: str) -> list[str]:
+    return ["legacy", "import", url, "--mailbox", "sales", "--campaign", "2"]
+
+
+def follows(url: str) -> list[str]:
+    return ["legacy", "follow", url]
+
+
+def takes_over(url: str) -> list[str]:
+    return ["legacy", "takeover", "2", "--old-sender-stopped", "--settle", "0", "--old-database", url]
+
+
+WAYS: list[Callable[[str], list[str]]] = [takes_in, follows, takes_over]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("moved", [False, True])
+def test_another_one_is_refused_whatever_is_said_of_it(
+    known: Office, way: Callable[[str], list[str]], moved: bool
+) -> None:
+    words = way(another(known))
+    if way is takes_over:
+        words += ["--set-use-v2"] if moved else []
+    else:
+        words += ["--moved"] if moved else []
+    before = beside(known).read_bytes()
+    said = known.desk.refused(*words)
+    assert str(beside(known)) in said
+    assert beside(known).read_bytes() == before
+
+
+def test_what_was_there_before_at_the_same_place_is_told_apart_too(known: Office) -> None:
+    Path(str(known.old.database)).unlink()
+    build(known.old, now=NOW - timedelta(days=1))
+    said = known.desk.refused(*follows(known.url))
+    assert "campaign-2 came from sqlite:///" in said
+    assert "was made at 2025-10-25T10:00:00+00:00: another one" in said
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_same_one_in_another_place_is_followed_there_once_a_person_says_so(
+    known: Office, way: Callable[[str], list[str]]
+) -> None:
+    url = copied(known)
+    if way is not takes_over:
+        assert "add --moved" in known.desk.refused(*way(url))
+    known.desk.done(*way(url), *([] if way is takes_over else ["--moved"]))
+    known.desk.done(*follows(url))
+    assert "add --moved" in known.desk.refused(*follows(known.url))
+
+
+def test_an_older_copy_is_not_the_database_that_the_old_system_works_on(known: Office) -> None:
+    url = copied(known)
+    old, lead = known.application(ZIMA), known.leads(ZIMA, Place.CLEAN_WAITING)[0]
+    old.start_sending(lead)
+    old.finish(lead, "<later@nadawca.example>")
+    known.desk.done(*follows(known.url))
+    for words in ([*follows(url), "--moved"], takes_over(url)):
+        assert "was taken in already: this is an older copy" in known.desk.refused(*words)
+
+
+def test_a_backup_that_was_restored_in_its_place_is_noted(known: Office) -> None:
+    backup = copied(known)
+    old, lead = known.application(ZIMA), known.leads(ZIMA, Place.CLEAN_WAITING)[0]
+    old.start_sending(lead)
+    old.finish(lead, "<later@nadawca.example>")
+    known.desk.done(*follows(known.url))
+    shutil.copy(backup.removeprefix("sqlite:///"), str(known.old.database))
+    known.desk.done(*follows(known.url))
+    assert "sendlog-rows-gone" in known.desk.says("cutover", "analyze", "2").out
+
+
+def test_the_place_is_kept_whole_however_it_is_typed(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copy(str(office.old.database), office.desk.folder / "old.db")
+    office.desk.done(*takes_in("sqlite:///old.db"))
+    sources = {event["source"] for event in office.desk.events("LegacyImported")}
+    assert sources == {f"sqlite:///{office.desk.folder / 'old.db'}"}
+    before = office.desk.kept()
+    office.desk.done(*follows(f"sqlite:///../{office.desk.folder.name}/old.db"))
+    assert office.desk.kept() == before
+    monkeypatch.chdir(office.desk.folder.parent)
+    monkeypatch.setenv("SENDLEDGER_SETTINGS", str(office.desk.folder / "sendledger.toml"))
+    assert "no campaign of this ledger came from it" in office.desk.says(*follows("sqlite:///old.db")).err
+
+
+def test_two_old_databases_are_followed_each_by_its_own_name(office: Office) -> None:
+    office.imports(ZIMA)
+    url = another(office)
+    office.desk.done("legacy", "import", url, "--mailbox", "sales", "--campaign", "3")
+    for place, number in ((office.url, 2), (url, 3)):
+        [told] = office.desk.rows(*follows(place))["campaigns"]
+        assert told["campaign"] == number
+    assert [told["campaign"] for told in office.desk.rows(*follows(url), "--moved")["campaigns"]] == [3]
