@@ -24,6 +24,7 @@ from domain.mailbox import Mailbox
 Severity = Literal["blocks", "fixable", "note"]
 
 QUEUE_SENT, QUEUE_SENDING = "queue-says-sent", "queue-says-sending"
+TRACES = "traces-of-a-mail"
 QUEUE_OTHER = "queue-differs"
 UNKNOWN_QUEUE_ROWS = "queue-of-unknown-leads"
 UNKNOWN_SENDS = "sends-of-unknown-leads"
@@ -33,6 +34,7 @@ BLOCKED = "blocked-but-waits"
 UNUSABLE = "address-or-fields-unusable"
 GONE = "gone-from-the-old-database"
 ROWS_GONE = "sendlog-rows-gone"
+MOVED_SINCE = "moved-there-since"
 """Rules of observations: what only the old database shows, and an import writes down."""
 
 SENT_NOT_MARKED = "sent-not-marked"
@@ -50,7 +52,10 @@ SCHEDULED = "scheduled-there"
 STRAYS = (NO_LEAD_ID, NO_LEAD_ID_KNOWN, UNKNOWN_SENDS)
 """Rules about rows of the old SendLog that name no lead of the campaign."""
 
-DANGERS = (ONE_ADDRESS, NO_LEAD_ID_KNOWN, QUEUE_SENT, QUEUE_SENDING, GONE)
+MAY_BE_SENT = (QUEUE_SENT, QUEUE_SENDING, TRACES)
+"""Rules by which a lead that waits may have been mailed."""
+
+DANGERS = (ONE_ADDRESS, NO_LEAD_ID_KNOWN, *MAY_BE_SENT, GONE)
 """Rules by which somebody waits who may have been mailed already, or whom nobody wants to mail any more."""
 
 
@@ -85,6 +90,12 @@ def stray_rows(campaign: Campaign) -> set[int]:
     """Rows of the SendLog of which an import has found that they name no lead of the campaign."""
     observations = campaign.legacy.observations if campaign.legacy is not None else ()
     return {row for each in observations if each.rule in STRAYS for row in each.rows}
+
+
+def moved_since(campaign: Campaign) -> set[int]:
+    """Leads of which an import has found that the old system has moved them after the take-over."""
+    observations = campaign.legacy.observations if campaign.legacy is not None else ()
+    return {lead for each in observations if each.rule == MOVED_SINCE for lead in each.leads}
 
 
 class _Census:
@@ -129,7 +140,8 @@ class _Census:
     @cached_property
     def _positions(self) -> dict[int, int]:
         """Lead numbers of an old system come in any order: one walk over all is less than one for each."""
-        return {self.campaign.numbers.lead_id(position): position for position in range(len(self.campaign.roll))}
+        theirs = self.legacy.leads(self.campaign) if self.legacy is not None else 0
+        return {self.campaign.numbers.lead_id(position): position for position in range(theirs)}
 
     def unsettled(self, positions: Sequence[int]) -> Sequence[int]:
         """Without those of whom a person said, since they were taken over, that the old system did not mail them."""
@@ -175,10 +187,10 @@ def _sending(census: _Census) -> Iterator[Finding]:
         yield census.finding(BACK_IN_QUEUE, "fixable", says, fix, sorted(queued_again))
 
 
-def _queue_says(rule: str, what: str) -> Callable[[_Census], Iterator[Finding]]:
+def _may_be_sent(rule: str, by: str) -> Callable[[_Census], Iterator[Finding]]:
     def look(census: _Census) -> Iterator[Finding]:
         if positions := census.unsettled(census.waiting_among(census.observed(rule))):
-            says = f"waits, and its row in the old queue is `{what}`: it may have been sent"
+            says = f"waits, and {by}: it may have been sent"
             yield census.finding(rule, "fixable", says, "in doubt: a person finds out", positions)
 
     return look
@@ -186,7 +198,7 @@ def _queue_says(rule: str, what: str) -> Callable[[_Census], Iterator[Finding]]:
 
 def _no_lead_id(census: _Census) -> Iterator[Finding]:
     if positions := census.waiting_among(census.observed(NO_LEAD_ID_KNOWN)):
-        says = "waits, and the SendLog has a mail of this campaign to its address, without a lead"
+        says = "waits, and the SendLog has a mail of this campaign to its address, of another lead or of none"
         yield census.finding(NO_LEAD_ID_KNOWN, "fixable", says, "V1 status becomes `sent`: it was mailed", positions)
     if rows := [row for observation in census.observed(NO_LEAD_ID) for row in observation.rows]:
         yield census.finding(NO_LEAD_ID, "note", "SendLog rows without a lead, as test mails are", "nothing", (), rows)
@@ -280,7 +292,7 @@ def _rows_gone(census: _Census) -> Iterator[Finding]:
     if rows := [row for observation in census.observed(ROWS_GONE) for row in observation.rows]:
         says = (
             "the newest SendLog row that was taken in is no longer there: was a backup restored? Then its numbers are "
-            "given again, and its new mails pass for known ones"
+            "given again, and until they reach this one its new mails pass for known ones"
         )
         yield census.finding(ROWS_GONE, "note", says, "nothing: a person looks", (), rows)
 
@@ -289,8 +301,9 @@ _RULES: tuple[Callable[[_Census], Iterator[Finding]], ...] = (
     _incomplete,
     _waits_when_over,
     _sending,
-    _queue_says(QUEUE_SENT, "sent"),
-    _queue_says(QUEUE_SENDING, "sending"),
+    _may_be_sent(QUEUE_SENT, "its row in the old queue is `sent`, or has a time of sending"),
+    _may_be_sent(QUEUE_SENDING, "its row in the old queue is, or was, `sending`"),
+    _may_be_sent(TRACES, "it has a time of sending there, or its newest SendLog row is `queued`"),
     _no_lead_id,
     _one_address,
     _blocked,
@@ -305,6 +318,7 @@ _RULES: tuple[Callable[[_Census], Iterator[Finding]], ...] = (
     _rows_gone,
     _other_rows(QUEUE_OTHER, "is in another state in the old queue"),
     _other_rows(UNKNOWN_QUEUE_ROWS, "rows of the old queue are about leads that the campaign does not have"),
+    _other_rows(MOVED_SINCE, "the old system has mailed it, or begun to, since it was taken over"),
     _other_rows(UNKNOWN_SENDS, "SendLog rows are about leads that the campaign does not have"),
 )
 

@@ -26,6 +26,7 @@ from domain.legacy import NO_OUTCOME, observed_attempt, observed_token
 
 PLAN_DIGITS = 12
 QUEUE_CAUSE = "the old queue has it as sent or under way, the lead waits"
+TRACES_CAUSE = "the old database has traces of a mail, the lead waits"
 
 Kind = Literal["status", "in doubt", "skip"]
 
@@ -56,6 +57,7 @@ _REPAIRS: dict[str, tuple[Kind, str]] = {
     found.BACK_IN_QUEUE: ("in doubt", NO_OUTCOME),
     found.QUEUE_SENT: ("in doubt", QUEUE_CAUSE),
     found.QUEUE_SENDING: ("in doubt", QUEUE_CAUSE),
+    found.TRACES: ("in doubt", TRACES_CAUSE),
     found.NO_LEAD_ID_KNOWN: ("status", "sent"),
     found.ONE_ADDRESS: ("skip", "duplicate address"),
     found.BLOCKED: ("skip", "suppressed"),

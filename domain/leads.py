@@ -5,7 +5,7 @@ A million leads take some ten megabytes; a step of the send path costs the same 
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
 from enum import IntEnum
@@ -236,6 +236,15 @@ class LeadNumbers:
         """The lead's number at this position."""
         run = bisect_right(self._starts, position) - 1
         return self._firsts[run] + position - self._starts[run]
+
+    def among(self, lead_ids: Collection[int]) -> set[int]:
+        """Which of these the campaign has."""
+        if not lead_ids or min(lead_ids) > self._highest:
+            return set()
+        asked, found = sorted(lead_ids), set[int]()
+        for start, first, end in self._spans():
+            found.update(asked[bisect_left(asked, first) : bisect_left(asked, first + end - start)])
+        return found
 
     def position(self, lead_id: int) -> int | None:
         """Where this lead is, None when the campaign has none of that number."""

@@ -72,23 +72,28 @@ class RowNumbers:
 @dataclass(slots=True)
 class Legacy:
     """The old system's side of a campaign. `sends`: mails of each lead that are known as sent, by position.
-    `rows`: the rows of its SendLog that are in this ledger. `numbers`: a lead's newest attempt, where it is more than
-    the lead's sends say. `leads`: how many of the campaign's, the first ones, came from there, once it is taken over.
-    The rest is what the last import said."""
+    `rows`: the rows of its SendLog that are in this ledger, `newest_at`: the time of the newest. `numbers`: a lead's
+    newest attempt, where it is more than the lead's sends say. `waited`: once it is taken over, a byte for each lead
+    that came from there: 1 for one that waited then. The rest is what the last import said."""
 
     source: str
     settings_digest: str
     created_at: datetime | None = None
     scheduled_at: datetime | None = None
     observed: bool = True
-    leads: int | None = None
     complete: bool = False
     send_log: dict[str, int] = field(default_factory=dict)
     queue: dict[str, int] = field(default_factory=dict)
     observations: tuple[e.Observation, ...] = ()
     rows: RowNumbers = field(default_factory=RowNumbers)
+    newest_at: datetime | None = None
+    waited: bytes | None = None
     sends: bytearray = field(default_factory=bytearray)
     numbers: dict[int, int] = field(default_factory=dict)
+
+    def leads(self, campaign: Campaign) -> int:
+        """How many of the campaign's leads, the first ones, came from there; others may bear their numbers since."""
+        return len(campaign.roll) if self.waited is None else len(self.waited)
 
     def count(self, position: int, attempt: int) -> None:
         """One mail more of this lead, by this attempt."""
@@ -158,6 +163,8 @@ def mail_came(campaign: Campaign, event: e.EmailSent, imported_send: e.ImportedS
     if campaign.legacy is None:
         return
     at = event.occurred_at or event.recorded_at
+    if imported_send.row > campaign.legacy.rows.newest:
+        campaign.legacy.newest_at = at
     campaign.legacy.rows.add(imported_send.row)
     campaign.mails.add(at)
     campaign.last_mail_at = max(campaign.last_mail_at or at, at)
@@ -168,7 +175,8 @@ def taken_over(campaign: Campaign, event: e.TakenOver) -> None:
     """From here on it is ours."""
     campaign.epoch = event.epoch
     if campaign.legacy is not None:
-        campaign.legacy.observed, campaign.legacy.leads = False, len(campaign.roll)
+        states = map(campaign.roll.state, range(len(campaign.roll)))
+        campaign.legacy.observed, campaign.legacy.waited = False, bytes(state is LeadState.QUEUED for state in states)
 
 
 def follow_status(campaign: Campaign, position: int, status: e.V1Status, at: datetime) -> None:

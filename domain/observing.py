@@ -18,8 +18,8 @@ from domain.campaign import Campaign, Status
 from domain.commands import NewLead, complete, let_wait
 from domain.emitting import Draft
 from domain.errors import CommandRefused
-from domain.leads import V1_WAITS, LeadState
-from domain.legacy import NO_OUTCOME, OLD_SYSTEM, Legacy, observed_attempt, row_token
+from domain.leads import V1_MAILED, V1_WAITS, LeadState
+from domain.legacy import NO_OUTCOME, OLD_SYSTEM, Legacy, observed_attempt, observed_token, row_token
 from domain.mailbox import Mailbox
 from domain.rules import Limits
 
@@ -44,14 +44,18 @@ class OldSettings:
 class Origin:
     """Which campaign of which old database this is. `source`: that database, as it may be shown. `elsewhere`: it is
     not where it was when the campaign was taken in last. `moved`: a person said that it is the same nevertheless.
-    `newest_row`: of its SendLog about the campaign; 0 for none. Times are the old system's own."""
+    `newest_row`: of its SendLog about the campaign, `newest_elsewhere`: of the one at the place of before, if that is
+    still there; 0 for none. `known`: a row that was taken in, and the time that it has there; None where it is not
+    there. Times are the old system's own."""
 
     source: str
     created_at: datetime
     scheduled_at: datetime | None
     newest_row: int
+    known: tuple[int, datetime] | None = None
     elsewhere: bool = False
     moved: bool = False
+    newest_elsewhere: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +85,18 @@ def must_be_the_same(campaign: Campaign, origin: Origin) -> None:
             f"{stream} came from {legacy.source}, and this is {origin.source}. If that is the same database in another "
             "place, add --moved."
         )
-    if origin.elsewhere and origin.newest_row < legacy.rows.newest:
+    newest = max(legacy.rows.newest, origin.newest_elsewhere)
+    if origin.elsewhere and origin.newest_row < newest:
         raise CommandRefused(
-            f"the SendLog in {origin.source} ends at row {origin.newest_row} of {stream}, and row {legacy.rows.newest} "
-            "was taken in already: this is an older copy. Name the database that the old system works on."
+            f"the SendLog in {origin.source} ends at row {origin.newest_row} of {stream}, and there was a row {newest} "
+            "already: this is an older copy. Name the database that the old system works on."
+        )
+    row, at = origin.known or (0, None)
+    if row == legacy.rows.newest and legacy.newest_at not in (None, at):
+        raise CommandRefused(
+            f"row {legacy.rows.newest} of the SendLog in {origin.source} is another mail than the one that was taken "
+            f"in for {stream}: an older copy was put in its place, and gives its numbers again. Bring the newer one "
+            "back; until then nothing that the old system does can be known."
         )
 
 
@@ -127,7 +139,9 @@ def begin(campaign: Campaign, old: OldSettings, origin: Origin, *, actor: str, n
 def add_leads(campaign: Campaign, leads: Iterable[NewLead], *, now: datetime) -> list[e.Event]:
     """Leads of the old system, with the V1 status that they have there, whatever it is."""
     _must_be_observed(campaign)
-    draft = Draft(campaign.stream, campaign.version, now)
+    draft, leads = Draft(campaign.stream, campaign.version, now), list(leads)
+    if known := campaign.numbers.among({lead.lead_id for lead in leads}):
+        raise CommandRefused(f"lead {min(known)} is in {campaign.stream} already: nobody is mailed twice.")
     for position, lead in enumerate(leads, start=len(campaign.roll)):
         let_wait(draft, position, lead)
         if campaign.status is Status.CANCELLED and lead.v1_status in V1_WAITS:
@@ -179,6 +193,28 @@ def add_sends(campaign: Campaign, mailbox: Mailbox, mails: Iterable[OldMail], *,
             leaving.add(position)
     complete(campaign, draft, leaving=len(leaving))
     return draft.events + slots.events
+
+
+def follow_ours(campaign: Campaign, statuses: Mapping[int, e.V1Status], *, now: datetime) -> list[e.Event]:
+    """Of a campaign that was taken over: whom the old system has mailed since by its status alone, by position, gets no
+    mail of ours; whom it has begun to mail is in doubt."""
+    draft, leaving = Draft(campaign.stream, campaign.version, now), 0
+    for position, status in statuses.items():
+        state, lead_id = campaign.roll.state(position), campaign.numbers.lead_id(position)
+        attempt = observed_attempt(campaign, position)
+        waits = state is LeadState.QUEUED and status in (*V1_MAILED, "sending")
+        settles = state is LeadState.IN_DOUBT and status in V1_MAILED
+        if not waits and not (settles and attempt is not None and attempt.state is AttemptState.IN_DOUBT):
+            continue
+        about = {"position": position, "lead_id": lead_id}
+        draft.add(e.StatusObserved, before=campaign.roll.v1_status(position), after=status, **about)
+        if status == "sending":
+            number = campaign.next_attempt(position)
+            token = observed_token(lead_id, number)
+            draft.add(e.EmailInDoubt, attempt=number, token=token, cause=NO_OUTCOME, **about)
+        leaving += waits
+    complete(campaign, draft, leaving=leaving)
+    return draft.events
 
 
 def follow_life(campaign: Campaign, status: Status, *, since: datetime | None, now: datetime) -> list[e.Event]:

@@ -149,12 +149,13 @@ def _frozen_legacy(past: Legacy | None) -> dict[str, Any] | None:
         "created_at": _text(past.created_at),
         "scheduled_at": _text(past.scheduled_at),
         "observed": past.observed,
-        "leads": past.leads,
         "complete": past.complete,
         "send_log": past.send_log,
         "queue": past.queue,
         "observations": _OBSERVATIONS.dump_python(past.observations, mode="json"),
         "rows": past.rows.steps(),
+        "newest_at": _text(past.newest_at),
+        "waited": None if past.waited is None else _packed(past.waited),
         "sends": _packed(bytes(past.sends)),
         "numbers": list(past.numbers.items()),
     }
@@ -168,6 +169,8 @@ def _thawed_legacy(frozen: dict[str, Any] | None) -> Legacy | None:
         | {
             "created_at": _time(frozen["created_at"]),
             "scheduled_at": _time(frozen["scheduled_at"]),
+            "newest_at": _time(frozen["newest_at"]),
+            "waited": None if frozen["waited"] is None else bytes(_unpacked(frozen["waited"])),
             "observations": _OBSERVATIONS.validate_python(frozen["observations"], strict=False),
             "rows": RowNumbers.of_steps(frozen["rows"]),
             "sends": bytearray(_unpacked(frozen["sends"])),

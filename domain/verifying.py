@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from domain import events as e
 from domain import mailbox as mailboxes
-from domain.analysis import UNKNOWN_SENDS, stray_rows
+from domain.analysis import MOVED_SINCE, UNKNOWN_SENDS, moved_since, stray_rows
 from domain.campaign import Campaign, Status, evolve
 from domain.checks import Mailed, Standing
 from domain.leads import LeadState
@@ -150,7 +150,7 @@ class _Examination:
             case e.EmailSent():
                 self._sent(position, event, judges)
             case e.LegacyImported() if judges and not self._campaign.observed:
-                self._old_system_mailed_others(position, event)
+                self._old_system_did_more(position, event)
             case _ if isinstance(event, OWNER_CHANGES) and self._since is None:
                 self._answers, self._due = _Answers(), None
             case _:
@@ -186,12 +186,16 @@ class _Examination:
             nth = self._accepted[event.position]
             self._answers.duplicates.judge(nth == 1, position, f"lead {event.lead_id}, mail {nth}")
 
-    def _old_system_mailed_others(self, position: int, event: e.LegacyImported) -> None:
-        """Leads that came to the campaign there after it was taken over."""
-        seen = stray_rows(self._campaign)
-        for row in (row for each in event.observations if each.rule == UNKNOWN_SENDS for row in each.rows):
-            if row not in seen:
-                self._answers.owner.judge(False, position, f"the old system mailed somebody: row {row} of its SendLog")
+    def _old_system_did_more(self, position: int, event: e.LegacyImported) -> None:
+        """Than write rows about our leads: it mailed others, or moved one of ours and wrote no row."""
+        seen, moved = stray_rows(self._campaign), moved_since(self._campaign)
+        for each in event.observations:
+            rows = set(each.rows) - seen if each.rule == UNKNOWN_SENDS else set()
+            leads = set(each.leads) - moved if each.rule == MOVED_SINCE else set()
+            says = [f"the old system mailed somebody: row {row} of its SendLog" for row in sorted(rows)]
+            says += [f"the old system has moved lead {lead}" for lead in sorted(leads)]
+            for words in says:
+                self._answers.owner.judge(False, position, words)
 
     def _attempted(self, position: int, at: datetime) -> None:
         """A mail was tried: it is no longer due. Too late is missed, and says so."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
 from threading import Event as Flag
 from typing import Annotated, Any
 
@@ -20,9 +21,10 @@ from runner.cli.progress import steps
 from runner.cli.sending import duration
 from runner.daemon import stopped_by_signals
 from runner.legacy import taking_over
+from runner.legacy.blocking import list_blocked
+from runner.legacy.following import follow_all
 from runner.legacy.importing import Imported, OldMailSeen, Source, import_campaign
 from runner.legacy.old_database import OldDatabase, open_old_database, set_use_v2
-from runner.legacy.origins import followed
 from runner.rendering import check_all_render
 from runner.workplace import Workplace
 
@@ -75,6 +77,8 @@ def bring(
                 import_campaign(place.ledger, old, campaign, source, progress, dry_run=dry_run)
                 for campaign in _wanted(old, only)
             ]
+            if not dry_run:
+                list_blocked(place.ledger, old, source)
             _tell_mailboxes(old, form)
     show([_imported(one) for one in found], IMPORTED, form, empty=f"{old.name} has no campaigns.")
     if form is Format.TABLE:
@@ -91,8 +95,9 @@ def follow(
 ) -> None:
     """What the old sender did since: into the ledger, for all campaigns that came from this database.
 
-    A mail that it sends in a campaign that was taken over is a violation: recorded, listed, and the exit code is 1.
-    With --every an old database that is away or locked is told, and looked at again the next time.
+    A mail that it sends in a campaign that was taken over is a violation: recorded, listed, and the exit code is 1, as
+    it is when one campaign of several could not be followed. With --every an old database that is away or locked is
+    told, and looked at again the next time.
 
     Example: sendledger legacy follow sqlite:///dev.db --every 60s
     """
@@ -124,8 +129,9 @@ def takeover(
         bool, typer.Option("--old-sender-stopped", help="Your word that the old sender mails it no more; recorded.")
     ] = False,
     old_database: Annotated[
-        str | None, typer.Option("--old-database", metavar="URL", help="Where it is, if not where it came from.")
+        str | None, typer.Option("--old-database", metavar="URL", help="Where it is; else where it came from.")
     ] = None,
+    moved: Moved = False,
     write_use_v2: Annotated[
         bool, typer.Option("--set-use-v2", help="Set the flag there that makes the old application leave it alone.")
     ] = False,
@@ -147,8 +153,9 @@ def takeover(
     words, stopping = reason_given(reason), _Stop()
     with workplace() as place, steps() as progress:
         came_from = taking_over.source_of(place.ledger, number)
-        url, moved = old_database or came_from, old_database is not None
-        check_all_render(place.ledger, place.engine, number)
+        url = old_database or came_from
+        renders: Callable[[], object] = partial(check_all_render, place.ledger, place.engine, number)
+        renders()
         source = Source(None, DEFAULT_ZONE, place.secret(), actor(), place.now, moved)
         with stopped_by_signals(stopping):
             if write_use_v2:
@@ -158,7 +165,7 @@ def takeover(
             said = taking_over.word(place.ledger, number, url, source, progress)
             taking_over.wait(pause, stopping.stopping, progress)
         imported, taken = taking_over.take_over(
-            place.ledger, number, url, source, progress, said=said, settled=pause, reason=words
+            place.ledger, number, url, source, progress, said=said, settled=pause, reason=words, renders=renders
         )
     say(f"Campaign {number} is our V1's from here on, epoch {taken.epoch}: {len(imported.sends)} mails taken in last.")
     if taken.in_doubt:
@@ -195,35 +202,40 @@ def _tell_mailboxes(old: OldDatabase, form: Format) -> None:
 
 
 def _follow_once(place: Workplace, url: str, moved: bool, form: Format) -> bool:
-    """Was there a violation?"""
+    """Is there something to look at: a violation, or a campaign that could not be followed?"""
     source = Source(None, DEFAULT_ZONE, place.secret(), actor(), place.now, moved)
     with open_old_database(url) as old, steps() as progress:
-        there, missing = followed(place.ledger, old, moved=moved)
-        found = [import_campaign(place.ledger, old, campaign, source, progress) for campaign in there]
-    violations = [_violation(one, mail, form) for one in found if not one.observed for mail in one.sends]
-    rows = [_imported(one) for one in found]
+        done = follow_all(place.ledger, old, source, progress)
+    violations = [_violation(one, mail, form) for one in done.found if not one.observed for mail in one.sends]
+    rows = [_imported(one) for one in done.found]
     if form is Format.JSON:
         told = [{name: row[name] for name in FOLLOWED} for row in rows]
-        print_json({"campaigns": told, "violations": violations, "missing": missing})
-        return bool(violations)
-    show(rows, FOLLOWED, form, empty="No campaign of this ledger came from an old system.")
-    if missing:
-        numbers = " ".join(map(str, missing))
-        say(f"\nNo longer in {old.name}, so nothing is followed of them: campaign {numbers}")
-    if violations:
-        say("\nVIOLATIONS: the old sender mailed campaigns that were taken over")
-        show(violations, VIOLATIONS, form)
-    return bool(violations)
+        print_json({"campaigns": told, "violations": violations, "missing": done.missing})
+    else:
+        show(rows, FOLLOWED, form, empty="No campaign of this ledger came from an old system.")
+        if done.missing:
+            numbers = " ".join(map(str, done.missing))
+            say(f"\nNo longer in {old.name}, so nothing is followed of them: campaign {numbers}")
+        if violations:
+            say("\nVIOLATIONS: the old sender mailed campaigns that were taken over")
+            show(violations, VIOLATIONS, form)
+    for problem in done.problems:
+        warn(f"not followed: {problem}")
+    return bool(violations or done.problems)
 
 
 def _violation(one: Imported, mail: OldMailSeen, form: Format) -> dict[str, Any]:
     return {
         "campaign": one.campaign,
         "lead": mail.lead_id,
-        "sent_at": local(mail.sent_at, DEFAULT_ZONE) if form is Format.TABLE else mail.sent_at.isoformat(),
+        "sent_at": local(mail.sent_at, DEFAULT_ZONE) if form is Format.TABLE else _iso(mail.sent_at),
         "message_id": mail.message_id,
-        "alarm": "mailed twice" if mail.alarm else "" if mail.ours else "to nobody of this campaign",
+        "alarm": mail.says,
     }
+
+
+def _iso(at: datetime | None) -> str | None:
+    return at.isoformat() if at is not None else None
 
 
 def _imported(one: Imported) -> dict[str, Any]:

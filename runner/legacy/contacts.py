@@ -8,10 +8,12 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from email.utils import parseaddr
 from typing import Any
 
 from domain.commitments import SALT_BYTES, address_key, contact_commitment, suppression_key
 from domain.errors import InvalidInput
+from domain.leads import V1_WAITS
 from runner.leads.addresses import canonical
 from runner.legacy.records import OldLead
 from runner.mail.sanitise import check_merge_fields
@@ -63,7 +65,8 @@ class OldContact:
 
 @dataclass(slots=True)
 class People:
-    """Everybody of one old campaign, as far as an import has come. `by_row`: old row to lead number and V1 status."""
+    """Everybody of one old campaign, as far as an import has come. `by_row`: old row to lead number and V1 status.
+    `traces`: leads that wait there, and may have been mailed by what else is said of them."""
 
     secret: bytes
     by_key: dict[str, int] = field(default_factory=dict)
@@ -71,6 +74,8 @@ class People:
     groups: dict[int, list[int]] = field(default_factory=dict)
     blocked: list[int] = field(default_factory=list)
     unusable: list[int] = field(default_factory=list)
+    traces: list[int] = field(default_factory=list)
+    key_of_lead: dict[int, str] = field(default_factory=dict)
 
     def meet(self, lead: OldLead) -> OldContact:
         """The next lead, in the order in which they came to the campaign."""
@@ -80,6 +85,9 @@ class People:
         if first != lead.lead_id:
             self.share(first, lead.lead_id)
         self.by_row[lead.row_id] = (lead.lead_id, lead.v1_status)
+        self.key_of_lead[lead.lead_id] = key
+        if lead.sent_at is not None and lead.v1_status in V1_WAITS:
+            self.traces.append(lead.lead_id)
         if lead.is_blocked:
             self.blocked.append(lead.lead_id)
         if not (usable and _are_usable(lead.fields)):
@@ -108,8 +116,14 @@ class People:
 
 
 def key_of(address: str) -> str:
-    """By which an old address is found here."""
-    return address_key(_address(address)[0])
+    """By which an address of the old SendLog is found here: it may stand there with a name, or between blanks."""
+    return address_key(plain_address(address))
+
+
+def plain_address(text: str) -> str:
+    """An old address without what may stand around it; as it stands where nothing else can be made of it."""
+    plain, usable = _address(text.strip())
+    return plain if usable else _address(parseaddr(text)[1] or plain)[0]
 
 
 def positions(numbers: Iterable[int]) -> Mapping[int, int]:

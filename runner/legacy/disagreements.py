@@ -18,7 +18,9 @@ class Strays:
     """
 
     def __init__(self, campaign: Campaign) -> None:
+        self._begun: dict[int, int] = {}
         self.late: list[OldSend] = []
+        self.late_to_others: list[OldSend] = []
         self._is_ours = not campaign.observed
         self._seen = found.stray_rows(campaign)
         self._before = _to_leads_before(campaign)
@@ -35,6 +37,24 @@ class Strays:
         else:
             self.add_unmatched(send)
 
+    def has_begun(self, send: OldSend) -> None:
+        """A row of any status: by the newest of a lead its mail is under way, or nobody said how it ended."""
+        if send.lead_id is not None and send.status == "queued":
+            self._begun[send.lead_id] = send.row_id
+        elif send.lead_id is not None:
+            self._begun.pop(send.lead_id, None)
+
+    def look_at_address(self, send: OldSend, people: People, *, is_new: bool) -> None:
+        """A row that names a lead of the campaign: the mail went to its address, which may be another's."""
+        key = people.key_of_lead.get(send.lead_id or 0)
+        if key is None or send.address.casefold() == key:
+            return
+        other = people.lead_of(send.address)
+        if not self._is_ours and other not in (None, send.lead_id):
+            self._to_leads.setdefault(other, []).append(send.row_id)
+        elif self._is_ours and is_new:
+            self.late_to_others.append(send)
+
     def add_unmatched(self, send: OldSend) -> None:
         """One to an address that no lead has."""
         (self._without if send.lead_id is None else self._unknown).append(send.row_id)
@@ -45,6 +65,10 @@ class Strays:
             e.Observation(rule=found.NO_LEAD_ID_KNOWN, leads=(lead,), rows=tuple(rows))
             for lead, rows in self._to_leads.items()
         ]
+        if self._begun and not self._is_ours:
+            to_leads.append(
+                e.Observation(rule=found.TRACES, leads=tuple(self._begun), rows=tuple(self._begun.values()))
+            )
         others = [(found.NO_LEAD_ID, self._without), (found.UNKNOWN_SENDS, self._unknown)]
         return to_leads + [e.Observation(rule=rule, rows=tuple(rows)) for rule, rows in others if rows]
 
@@ -67,7 +91,7 @@ class QueueRows:
         lead = people.by_row.get(row.campaign_lead_row_id)
         if lead is None:
             self._rows.setdefault(found.UNKNOWN_QUEUE_ROWS, []).append(row.row_id)
-        elif (rule := _disagreement(row.status, lead[1])) is not None:
+        elif (rule := _disagreement(row, lead[1])) is not None:
             self._rows.setdefault(rule, []).append(row.row_id)
             self._leads.setdefault(rule, []).append(lead[0])
 
@@ -79,8 +103,9 @@ class QueueRows:
         ]
 
 
-def _disagreement(queue: str, status: str) -> str | None:
+def _disagreement(row: OldQueueRow, status: str) -> str | None:
     """The rule that a queue row and its lead's status break together, if they do."""
+    queue = "sent" if row.sent_at is not None else row.status
     if status in V1_WAITS:
         return {"sent": found.QUEUE_SENT, "sending": found.QUEUE_SENDING, "pending": None}.get(queue, found.QUEUE_OTHER)
     agree = {"sending": ("sending",), "sent": ("sent",), "replied": ("sent",), "failed": ("failed", "cancelled")}

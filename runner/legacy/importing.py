@@ -21,7 +21,7 @@ from domain import observing
 from domain.analysis import Finding, analyse
 from domain.campaign import Campaign, Status
 from domain.errors import CommandRefused
-from domain.leads import LeadState
+from domain.leads import V1_WAITS, LeadState
 from domain.legacy import RowNumbers
 from domain.mailbox import Mailbox
 from domain.observing import OldMail, OldSettings, Origin
@@ -71,20 +71,20 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class OldMailSeen:
-    """A mail that the old system sent, as it was taken in. `alarm`: the lead had been mailed before. `ours`: it went to
-    a lead of the campaign; if not, `lead_id` is the old system's word, and only the observations keep it."""
+    """A mail that the old system sent, as it was taken in. `alarm`: the lead had been mailed before. `says`: what is
+    odd about it; then `lead_id` may be the old system's word alone. `sent_at`: None where only a status tells of it."""
 
     lead_id: int | None
-    sent_at: datetime
+    sent_at: datetime | None
     message_id: str | None
     alarm: bool
-    ours: bool = True
+    says: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
     """What one import of a campaign brought. `blocked`: new on the list of those who must not be mailed. `left_there`:
-    leads that came to it there after it was taken over."""
+    leads that came to it there after it was taken over. `version`: the campaign's when this was through."""
 
     campaign: int
     name: str
@@ -97,6 +97,7 @@ class Imported:
     sends: Sequence[OldMailSeen]
     left_there: int
     findings: Sequence[Finding]
+    version: int
 
 
 def import_campaign(
@@ -150,19 +151,28 @@ class _Import:
         self._settings, self._origin = settings, origin
         self._people = People(source.secret)
         self._totals = old.counts(campaign.number)
+        self._moved: dict[int, e.V1Status] = {}
+        self._version = 0
 
     def run(self) -> Imported:
         number = self._campaign.number
         self._appends.append(self._begin, lambda events: _content_rows(self._campaign, events))
         with self._appends.states() as (campaign, _):
             observed = campaign.observed
-        leads = self._leads(observed)
-        sends, send_log, without = self._sends()
+            theirs = campaign.legacy.leads(campaign) if campaign.legacy is not None else 0
+            before = positions(map(campaign.numbers.lead_id, range(theirs)))
+        leads = self._leads(observed, before)
+        sends, send_log, of_sends = self._sends()
         queue, of_queue = self._queue()
         if observed:
             self._appends.append(self._follow_life)
-        gone = (*self._gone(), *self._rows_gone()) if observed else self._rows_gone()
-        observations = (*self._of_people(), *gone, *without, *of_queue)
+            observations = [*self._of_people(), *self._gone(), *of_sends, *of_queue]
+            observations += self._not_settled(observations)
+        else:
+            moves, of_moves = self._moved_since(before)
+            sends += moves
+            observations = [*self._of_people(), *of_moves, *of_sends, *of_queue]
+        observations += self._rows_gone()
         self._appends.append(lambda campaign, _: self._end(campaign, observed, send_log, queue, observations))
         with self._appends.states() as (campaign, mailbox):
             findings = analyse(campaign, mailbox, self._source.now())
@@ -179,6 +189,7 @@ class _Import:
             sends,
             leads["left there"],
             findings,
+            self._version,
         )
 
     # --- decisions ---
@@ -202,7 +213,7 @@ class _Import:
     ) -> list[e.Event]:
         if campaign.observed != observed:
             raise CommandRefused(f"{campaign.stream} was taken over at this very moment: try again.")
-        return observing.end(
+        events = observing.end(
             campaign,
             self._origin,
             send_log=send_log,
@@ -211,18 +222,23 @@ class _Import:
             actor=self._source.actor,
             now=self._source.now(),
         )
+        self._version = campaign.version + len(events)
+        return events
 
     # --- leads ---
 
-    def _leads(self, observed: bool) -> Counter[str]:
+    def _leads(self, observed: bool, before: Mapping[int, int]) -> Counter[str]:
         counts: Counter[str] = Counter()
         done = 0
         for some in _in_batches(map(self._people.meet, self._old.leads(self._campaign.number)), AT_ONCE):
-            batch = LeadBatch(self._campaign.number, some, self._lookup, self._source.actor, self._source.now)
+            actor, now = self._source.actor, self._source.now
+            batch = LeadBatch(self._campaign.number, some, before, self._lookup, actor, now)
             if observed:
                 self._appends.append(batch.decide, batch.keep)
             else:
                 self._appends.append(batch.decide_ours, batch.keep_blocked)
+                left = (one.lead for one in some if one.lead.v1_status not in V1_WAITS)
+                self._moved |= {before[lead.lead_id]: lead.v1_status for lead in left if lead.lead_id in before}
             counts += batch.counts
             self._people.blocked += batch.suppressed
             for lead, holder in batch.taken.items():
@@ -239,6 +255,8 @@ class _Import:
             yield e.Observation(rule=found.BLOCKED, leads=tuple(sorted(set(people.blocked))))
         if people.unusable:
             yield e.Observation(rule=found.UNUSABLE, leads=tuple(people.unusable))
+        if people.traces:
+            yield e.Observation(rule=found.TRACES, leads=tuple(people.traces))
 
     def _gone(self) -> list[e.Observation]:
         """Leads that were taken out of the campaign there: whoever did that wants no mail to them."""
@@ -247,6 +265,36 @@ class _Import:
             here = map(campaign.numbers.lead_id, campaign.roll.positions(LeadState.QUEUED))
             gone = tuple(lead for lead in here if lead not in there)
         return [e.Observation(rule=found.GONE, leads=gone)] if gone else []
+
+    def _not_settled(self, observations: Sequence[e.Observation]) -> list[e.Observation]:
+        """Who may have been mailed by what an earlier import saw, and waits: that it is gone there settles nothing."""
+        said = {(each.rule, lead) for each in observations for lead in each.leads}
+        with self._appends.states() as (campaign, _):
+            earlier = campaign.legacy.observations if campaign.legacy is not None else ()
+            waiting = set(map(campaign.numbers.lead_id, campaign.roll.positions(LeadState.QUEUED)))
+        return [
+            each.model_copy(update={"leads": leads})
+            for each in earlier
+            if each.rule in found.MAY_BE_SENT
+            and (leads := tuple(lead for lead in each.leads if lead in waiting and (each.rule, lead) not in said))
+        ]
+
+    def _moved_since(self, before: Mapping[int, int]) -> tuple[list[OldMailSeen], list[e.Observation]]:
+        """Of a campaign that is ours: whom the old system has mailed, or begun to, and wrote no row of."""
+        now = self._source.now
+        self._appends.append(lambda campaign, _: observing.follow_ours(campaign, self._moved, now=now()))
+        with self._appends.states() as (campaign, _):
+            known, legacy = found.moved_since(campaign), campaign.legacy
+        assert legacy is not None  # noqa: S101 - for the type checker: it was begun
+        waited = legacy.waited or b""
+        leads = {lead: at for lead, at in before.items() if at in self._moved and waited[at] and not legacy.sends[at]}
+        seen = [
+            OldMailSeen(lead, None, None, alarm=False, says=f"`{self._moved[at]}` there, without a row")
+            for lead, at in leads.items()
+            if lead not in known
+        ]
+        kept = tuple(sorted(known | leads.keys()))
+        return seen, [e.Observation(rule=found.MOVED_SINCE, leads=kept)] if kept else []
 
     def _rows_gone(self) -> list[e.Observation]:
         with self._appends.states() as (campaign, _):
@@ -259,8 +307,8 @@ class _Import:
         counts: Counter[str] = Counter()
         with self._appends.states() as (campaign, _):
             assert campaign.legacy is not None  # noqa: S101 - for the type checker: it was begun
-            of_theirs = len(campaign.roll) if campaign.observed else campaign.legacy.leads or 0
-            known = positions(map(campaign.numbers.lead_id, range(of_theirs)))
+            theirs = range(campaign.legacy.leads(campaign))
+            known = positions(map(campaign.numbers.lead_id, theirs))
             rows, strays = campaign.legacy.rows, Strays(campaign)
         seen: list[OldMailSeen] = []
         for some in _in_batches(self._mails(known, rows, counts, strays), AT_ONCE):
@@ -280,17 +328,19 @@ class _Import:
     ) -> Iterator[OldMail]:
         for send in self._old.sends(self._campaign.number):
             counts[send.status] += 1
+            strays.has_begun(send)
             if send.status != "sent":
                 continue
             position = None if send.lead_id is None else known.get(send.lead_id)
             if position is not None:
+                strays.look_at_address(send, self._people, is_new=send.row_id not in rows)
                 yield OldMail(send.row_id, position, send.message_id, send.created_at)
             elif send.row_id not in rows:
                 strays.add(send, self._people)
 
     def _late(self, strays: Strays) -> list[OldMailSeen]:
         """Who has such an address here has been mailed, whatever number the old system gives."""
-        keys = {key_of(send.address) for send in strays.late}
+        keys = {key_of(send.address) for send in (*strays.late, *strays.late_to_others)}
         holders = self._lookup.contacts(self._campaign.number, keys)
         mails, seen = [], []
         for send in strays.late:
@@ -299,7 +349,10 @@ class _Import:
                 mails.append(OldMail(send.row_id, holder["position"], send.message_id, send.created_at))
             else:
                 strays.add_unmatched(send)
-                seen.append(OldMailSeen(send.lead_id, send.created_at, send.message_id, alarm=False, ours=False))
+                said = "to nobody of this campaign"
+                seen.append(OldMailSeen(send.lead_id, send.created_at, send.message_id, alarm=False, says=said))
+        others = (holders.get(key_of(send.address)) for send in strays.late_to_others)
+        self._moved |= {holder["position"]: "sent" for holder in others if holder is not None}
         return self._add_sends(mails) + seen
 
     # --- queue ---
@@ -318,7 +371,9 @@ def _seen(events: Sequence[e.Event]) -> Iterator[OldMailSeen]:
     for event in events:
         if isinstance(event, e.EmailSent) and event.imported is not None:
             sent_at = event.occurred_at or event.recorded_at
-            yield OldMailSeen(event.lead_id, sent_at, event.imported.message_id, event.token in alarms)
+            twice = event.token in alarms
+            said = "mailed twice" if twice else ""
+            yield OldMailSeen(event.lead_id, sent_at, event.imported.message_id, alarm=twice, says=said)
 
 
 def _content_rows(campaign: OldCampaign, events: Sequence[e.Event]) -> list[Kept]:

@@ -40,15 +40,22 @@ CHANGE_OLD_CONTACT = (
 
 
 class LeadBatch:
-    """A thousand leads or less. `counts` says what was done with them."""
+    """A thousand leads or less. `positions`: of those that the campaign had before. `counts`: what was done."""
 
     def __init__(
-        self, number: int, leads: Sequence[OldContact], lookup: Lookups, actor: str, now: Callable[[], datetime]
+        self,
+        number: int,
+        leads: Sequence[OldContact],
+        positions: Mapping[int, int],
+        lookup: Lookups,
+        actor: str,
+        now: Callable[[], datetime],
     ) -> None:
         self.counts: Counter[str] = Counter()
         self.suppressed: list[int] = []
         self.taken: dict[int, int] = {}
-        self._number, self._leads, self._lookup, self._actor, self._now = number, leads, lookup, actor, now
+        self._number, self._leads, self._positions, self._lookup = number, leads, positions, lookup
+        self._actor, self._now = actor, now
         self._new: list[OldContact] = []
         self._changed: dict[int, tuple[OldContact, str]] = {}
         self._to_suppress: set[str] = set()
@@ -57,14 +64,14 @@ class LeadBatch:
     def decide_ours(self, campaign: Campaign, _mailbox: Mailbox) -> list[e.Event]:
         """Of a campaign that was taken over: who is blocked there is skipped, by number and by address; who came to it
         there is not ours."""
-        known, of_theirs = self._known(), campaign.legacy.leads if campaign.legacy is not None else None
-        known = {lead: contact for lead, contact in known.items() if contact["position"] < (of_theirs or 0)}
         blocked = [one for one in self._leads if one.lead.is_blocked]
+        known, theirs = self._known(blocked), campaign.legacy.leads(campaign) if campaign.legacy is not None else 0
+        here = [contact for contact in known.values() if contact["position"] < theirs]
         holders = self._lookup.contacts(self._number, {one.key for one in blocked}).values()
-        here = [known[one.lead.lead_id] for one in blocked if one.lead.lead_id in known]
         self._list({one.suppression for one in blocked} | {contact["address_hmac"] for contact in here})
         skipped = skip(campaign, [row["position"] for row in (*here, *holders)], "suppressed", now=self._now())
-        self.counts = Counter({"left there": len(self._leads) - len(known), "blocked": len(self._to_suppress)})
+        left_there = sum(one.lead.lead_id not in self._positions for one in self._leads)
+        self.counts = Counter({"left there": left_there, "blocked": len(self._to_suppress)})
         return skipped
 
     def decide(self, campaign: Campaign, _mailbox: Mailbox) -> list[e.Event]:
@@ -105,19 +112,22 @@ class LeadBatch:
     def _sort(self, campaign: Campaign) -> dict[int, e.V1Status]:
         """Fill in who is new and whose data changed; the statuses of those that are known."""
         self._new, self._changed, statuses = [], {}, {}
-        self._list({one.suppression for one in self._leads if one.lead.is_blocked})
+        known = self._known(self._leads)
+        blocked = [one for one in self._leads if one.lead.is_blocked]
+        before = {known[one.lead.lead_id]["address_hmac"] for one in blocked if one.lead.lead_id in known}
+        self._list({one.suppression for one in blocked} | before)
         listed = self._lookup.suppressed({one.suppression for one in self._leads})
         self.suppressed = [one.lead.lead_id for one in self._leads if one.suppression in listed]
-        known = self._known()
         self._holders = self._lookup.contacts(self._number, {one.key for one in self._leads})
         self.taken = dict(self._taken_from_mailed(campaign))
         for one in self._leads:
-            contact = known.get(one.lead.lead_id)
-            if contact is None:
+            position, contact = self._positions.get(one.lead.lead_id), known.get(one.lead.lead_id)
+            if position is None:
                 self._new.append(one)
                 continue
-            position = contact["position"]
             statuses[position] = one.lead.v1_status
+            if contact is None:
+                continue  # it was erased: nothing of it is kept again
             commitment = contact_commitment(contact["salt"], one.address, one.lead.fields)
             if commitment != contact["commitment"] and campaign.roll.state(position) is LeadState.QUEUED:
                 self._changed[position] = (one, commitment)
@@ -126,8 +136,8 @@ class LeadBatch:
     def _list(self, hmacs: set[str]) -> None:
         self._to_suppress = hmacs - self._lookup.suppressed(hmacs)
 
-    def _known(self) -> dict[int, RowMapping]:
-        return self._lookup.contacts_of_leads(self._number, [one.lead.lead_id for one in self._leads])
+    def _known(self, leads: Sequence[OldContact]) -> dict[int, RowMapping]:
+        return self._lookup.contacts_of_leads(self._number, [one.lead.lead_id for one in leads])
 
     def _change(self, event: e.ContactChanged) -> dict[str, Any]:
         one, commitment = self._changed[event.position]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -25,6 +26,7 @@ from sqlalchemy import (
     column,
     func,
     inspect,
+    or_,
     select,
     table,
     update,
@@ -118,6 +120,22 @@ class OldDatabase:
         with unreadable(self.name):
             return self._connection.scalar(newest) or 0
 
+    def sent_at(self, campaign: int, row: int) -> datetime | None:
+        """When the mail of this row of the SendLog was written down; None where a campaign has no such row."""
+        sends = self._tables[SEND_LOG.name]
+        [*found] = self._rows(select(sends).where(sends.c.campaignId == campaign, sends.c.id == row))
+        return read_row(SEND_LOG, found[0], self.name)[-1] if found else None
+
+    def blocked(self) -> Iterator[str]:
+        """The addresses of all who want no mail, whatever campaign they are in."""
+        leads = self._tables[LEAD.name]
+        flagged = func.lower(cast(leads.c.isBlocked, String)).not_in(("0", "false", "f"))
+        said = func.lower(func.trim(leads.c.status)).in_(BLOCKED)
+        for row in self._rows(select(leads).where(or_(flagged, said)).order_by(leads.c.id)):
+            _, address, *_texts, standing, is_blocked = read_row(LEAD, row, self.name)
+            if _is_blocked(standing, is_blocked):
+                yield address
+
     def mailboxes(self) -> list[OldMailbox]:
         """The mailboxes, by id."""
         if (mailboxes := self._tables.get(MAILBOX.name)) is None:
@@ -181,8 +199,12 @@ class OldDatabase:
             raise wrong(CAMPAIGN_LEAD, key, "leadId", f"there is no Lead {lead}.", mend, self.name)
         _, address, *texts, standing, is_blocked = read_row(LEAD, row[split:], self.name)
         fields = dict(zip(LEAD_FIELDS, texts, strict=True))
-        blocked = is_blocked or standing.strip().casefold() in BLOCKED
+        blocked = _is_blocked(standing, is_blocked)
         return OldLead(key, lead, address, fields, status, priority, sent_at, created_at, blocked)
+
+
+def _is_blocked(standing: str, flag: bool) -> bool:
+    return flag or standing.strip().casefold() in BLOCKED
 
 
 def _ms_on_sqlite(made: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -7,53 +7,53 @@ from typing import NamedTuple
 
 from domain.errors import InvalidInput
 from domain.observing import Origin
-from runner.legacy.old_database import OldDatabase
+from runner.legacy.old_database import OldDatabase, open_old_database
 from runner.legacy.opening import is_same_place
 from runner.legacy.records import OldCampaign
 from runner.store.ledger import Ledger
 
 
 class Recorded(NamedTuple):
-    """Where a campaign came from, by its last import, and when it was made there."""
+    """Where a campaign came from, by its last import, when it was made there, and the newest SendLog row of it."""
 
     source: str
     created_at: datetime | None
+    newest_row: int
 
 
 def recorded(ledger: Ledger, number: int) -> Recorded | None:
     """None for a campaign that came from no old system, or is not here."""
     with ledger.campaign(number) as campaign:
         legacy = campaign.legacy
-        return Recorded(legacy.source, legacy.created_at) if legacy is not None else None
-
-
-def followed(ledger: Ledger, old: OldDatabase, *, moved: bool) -> tuple[list[OldCampaign], list[int]]:
-    """The campaigns that came from this old database, and the numbers of those that it has no more. `moved`: those too
-    that were made at the same time in one that was elsewhere. Raises `InvalidInput` where all came from others."""
-    known = {number: one for number in ledger.campaigns() if (one := recorded(ledger, number)) is not None}
-    from_here = {number for number, one in known.items() if is_same_place(one.source, old.name)}
-    there = old.campaigns(*known) if known else []
-    ours = [
-        campaign
-        for campaign in there
-        if campaign.number in from_here or (moved and known[campaign.number].created_at in (None, campaign.created_at))
-    ]
-    missing = sorted(from_here - {campaign.number for campaign in there})
-    if known and not ours and not missing:
-        others = ", ".join(sorted({one.source for one in known.values()}))
-        mend = f"They came from {others}. If that is the same database in another place, add --moved."
-        raise InvalidInput("no campaign of this ledger came from it.", mend=mend, source=old.name)
-    return ours, missing
+        return Recorded(legacy.source, legacy.created_at, legacy.rows.newest) if legacy is not None else None
 
 
 def origin_of(ledger: Ledger, old: OldDatabase, campaign: OldCampaign, *, moved: bool) -> Origin:
     """Which one this is, against what is recorded of that number."""
-    before = recorded(ledger, campaign.number)
+    number, before = campaign.number, recorded(ledger, campaign.number)
+    elsewhere = before is not None and not is_same_place(before.source, old.name)
     return Origin(
         source=old.name,
         created_at=campaign.created_at,
         scheduled_at=campaign.scheduled_at if campaign.status == "SCHEDULED" else None,
-        newest_row=old.newest_send(campaign.number),
-        elsewhere=before is not None and not is_same_place(before.source, old.name),
+        newest_row=old.newest_send(number),
+        known=_known(old, number, before.newest_row) if before is not None else None,
+        elsewhere=elsewhere,
         moved=moved,
+        newest_elsewhere=_newest_at(before.source, campaign) if before is not None and elsewhere else 0,
     )
+
+
+def _known(old: OldDatabase, number: int, row: int) -> tuple[int, datetime] | None:
+    at = old.sent_at(number, row)
+    return None if at is None else (row, at)
+
+
+def _newest_at(source: str, campaign: OldCampaign) -> int:
+    """The newest SendLog row of this campaign at the place of before; 0 where that cannot be opened any more."""
+    try:
+        with open_old_database(source) as old:
+            there = any(each.created_at == campaign.created_at for each in old.campaigns(campaign.number))
+            return old.newest_send(campaign.number) if there else 0
+    except InvalidInput:
+        return 0

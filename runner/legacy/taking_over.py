@@ -4,17 +4,19 @@ had under way is through, its database is looked at once more, and whatever has 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from threading import Event as Flag
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from domain import observing
 from domain import senders as all_senders
 from domain.campaign import Campaign
 from domain.errors import CommandRefused
 from domain.events import EmailSent, Event, StatusObserved, TakenOver
+from domain.leads import V1_WAITS
 from domain.legacy import OLD_SYSTEM
+from runner.legacy.blocking import list_blocked
 from runner.legacy.importing import Imported, Progress, Source, import_campaign
 from runner.legacy.old_database import OldDatabase, open_old_database
 from runner.legacy.origins import origin_of
@@ -87,13 +89,16 @@ def take_over(
     said: Word,
     settled: timedelta,
     reason: str | None,
+    renders: Callable[[], object],
 ) -> tuple[Imported, TakenOver]:
-    """Look at the old database once more, and take the campaign over. Raises `CommandRefused` where it still sends."""
+    """Look at the old database once more, and take the campaign over. `renders`: raises where a mail of it, as it was
+    taken in last, cannot be made. Raises `CommandRefused` where the old sender still sends."""
     imported = _look(ledger, number, url, source, progress)
-    looked_at = _must_be_quiet(ledger, number, said)
+    _must_be_quiet(ledger, number, said)
+    renders()
 
     def decide(campaigns: Sequence[Campaign], senders: all_senders.Senders) -> list[Event]:
-        if campaigns[0].version != looked_at:
+        if campaigns[0].version != imported.version:
             raise CommandRefused(
                 f"something came in about campaign {number} at this very moment, so it was not taken over: try again."
             )
@@ -108,7 +113,9 @@ def take_over(
 
 def _look(ledger: Ledger, number: int, url: str, source: Source, progress: Progress) -> Imported:
     with open_old_database(url) as old:
-        return import_campaign(ledger, old, _there(old, number), source, progress)
+        imported = import_campaign(ledger, old, _there(old, number), source, progress)
+        list_blocked(ledger, old, source)
+        return imported
 
 
 def _there(old: OldDatabase, number: int) -> OldCampaign:
@@ -118,21 +125,26 @@ def _there(old: OldDatabase, number: int) -> OldCampaign:
     return campaign
 
 
-def _must_be_quiet(ledger: Ledger, number: int, said: Word) -> int:
+def _must_be_quiet(ledger: Ledger, number: int, said: Word) -> None:
     """A mail that was not under way when the old sender was said to be stopped says that it is not, whoever took it in:
-    `legacy follow` may have been quicker. The version up to which that was looked at."""
-    looked_at = said.version
-    after: dict[int, None] = {}
-    for event in ledger.stream(campaign_stream(number), said.version):
-        looked_at = event.originator_version
-        if isinstance(event, StatusObserved) and event.after == "sending":
-            after[event.lead_id] = None
-        if isinstance(event, EmailSent) and event.imported is not None and event.lead_id not in said.under_way:
-            after[event.lead_id] = None
+    `legacy follow` may have been quicker."""
+    since = ledger.stream(campaign_stream(number), said.version)
+    after = {event.lead_id: None for event in since if _is_new(event, said)}
     if after:
         leads = " ".join(map(str, list(after)[:5]))
         raise CommandRefused(
             f"the old sender is not stopped: it has begun or made {len(after)} mails of campaign {number} since "
             f"(lead {leads}). Stop it, then try again; what it did was taken in."
         )
-    return looked_at
+
+
+def _is_new(event: Event, said: Word) -> TypeGuard[StatusObserved | EmailSent]:
+    match event:
+        case StatusObserved(after="sending"):
+            return True
+        case StatusObserved(before="planned" | "queued"):
+            return event.after not in V1_WAITS
+        case EmailSent():
+            return event.imported is not None and event.lead_id not in said.under_way
+        case _:
+            return False

@@ -83,7 +83,8 @@ def take_over(url: URL, old: URL) -> None:
         source, settle = _source(), taking_over.SETTLE * 0
         old_name = old.render_as_string()
         said = taking_over.word(ledger, NUMBER, old_name, source, _quiet)
-        taking_over.take_over(ledger, NUMBER, old_name, source, _quiet, said=said, settled=settle, reason=None)
+        told = {"said": said, "settled": settle, "reason": None, "renders": lambda: None}
+        taking_over.take_over(ledger, NUMBER, old_name, source, _quiet, **told)  # type: ignore[arg-type]
         with _views(ledger, url):
             pass
 

@@ -52,8 +52,8 @@ def follows(url: str) -> list[str]:
     return ["legacy", "follow", url]
 
 
-def takes_over(url: str) -> list[str]:
-    return ["legacy", "takeover", "2", "--old-sender-stopped", "--settle", "0", "--old-database", url]
+def takes_over(url: str, *more: str) -> list[str]:
+    return ["legacy", "takeover", "2", "--old-sender-stopped", "--settle", "0", "--old-database", url, *more]
 
 
 WAYS: list[Callable[[str], list[str]]] = [takes_in, follows, takes_over]
@@ -64,11 +64,7 @@ WAYS: list[Callable[[str], list[str]]] = [takes_in, follows, takes_over]
 def test_another_one_is_refused_whatever_is_said_of_it(
     known: Office, way: Callable[[str], list[str]], moved: bool
 ) -> None:
-    words = way(another(known))
-    if way is takes_over:
-        words += ["--set-use-v2"] if moved else []
-    else:
-        words += ["--moved"] if moved else []
+    words = [*way(another(known)), *(["--moved"] if moved else []), *(["--set-use-v2"] if way is takes_over else [])]
     before = beside(known).read_bytes()
     said = known.desk.refused(*words)
     assert str(beside(known)) in said
@@ -88,24 +84,27 @@ def test_the_same_one_in_another_place_is_followed_there_once_a_person_says_so(
     known: Office, way: Callable[[str], list[str]]
 ) -> None:
     url = copied(known)
-    if way is not takes_over:
-        assert "add --moved" in known.desk.refused(*way(url))
-    known.desk.done(*way(url), *([] if way is takes_over else ["--moved"]))
+    assert "add --moved" in known.desk.refused(*way(url))
+    known.desk.done(*way(url), "--moved")
     known.desk.done(*follows(url))
     assert "add --moved" in known.desk.refused(*follows(known.url))
 
 
-def test_an_older_copy_is_not_the_database_that_the_old_system_works_on(known: Office) -> None:
+@pytest.mark.parametrize("followed", [True, False])
+def test_an_older_copy_is_not_the_database_that_the_old_system_works_on(known: Office, followed: bool) -> None:
     url = copied(known)
     old, lead = known.application(ZIMA), known.leads(ZIMA, Place.CLEAN_WAITING)[0]
     old.start_sending(lead)
     old.finish(lead, "<later@nadawca.example>")
-    known.desk.done(*follows(known.url))
-    for words in ([*follows(url), "--moved"], takes_over(url)):
-        assert "was taken in already: this is an older copy" in known.desk.refused(*words)
+    if followed:
+        known.desk.done(*follows(known.url))
+    for words in ([*follows(url), "--moved"], takes_over(url, "--moved")):
+        assert "already: this is an older copy" in known.desk.refused(*words)
 
 
-def test_a_backup_that_was_restored_in_its_place_is_noted(known: Office) -> None:
+def test_a_backup_that_was_restored_in_its_place_is_noted_and_refused_when_it_gives_numbers_again(
+    known: Office,
+) -> None:
     backup = copied(known)
     old, lead = known.application(ZIMA), known.leads(ZIMA, Place.CLEAN_WAITING)[0]
     old.start_sending(lead)
@@ -114,6 +113,10 @@ def test_a_backup_that_was_restored_in_its_place_is_noted(known: Office) -> None
     shutil.copy(backup.removeprefix("sqlite:///"), str(known.old.database))
     known.desk.done(*follows(known.url))
     assert "sendlog-rows-gone" in known.desk.says("cutover", "analyze", "2").out
+    other = known.application(ZIMA, NOW + timedelta(minutes=1))
+    other.log(known.leads(ZIMA, Place.CLEAN_WAITING)[1], "<another@nadawca.example>")
+    said = known.desk.refused(*follows(known.url))
+    assert "is another mail than the one that was taken in for campaign-2: an older copy was put in its place" in said
 
 
 def test_the_place_is_kept_whole_however_it_is_typed(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -164,7 +164,7 @@ class World:
         self.clock.pass_by(SETTLE)
 
         def run() -> object:
-            told = {"said": said, "settled": SETTLE, "reason": "cron removed"}
+            told = {"said": said, "settled": SETTLE, "reason": "cron removed", "renders": lambda: None}
             return take_over(self.desk, NUMBER, old.url, self.source, _untold, **told)  # type: ignore[arg-type]
 
         self.tried(run, fault)

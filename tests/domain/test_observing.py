@@ -367,6 +367,14 @@ class TestBeginning:
         ("there", "says"),
         [
             ({"source": "other.db", "elsewhere": True}, r"came from old\.db, and this is other\.db\. .* add --moved"),
+            (
+                {"known": (11, NOON + timedelta(hours=1))},
+                "row 11 of the SendLog in old.db is another mail than the one",
+            ),
+            (
+                {"elsewhere": True, "moved": True, "newest_row": 12, "newest_elsewhere": 13},
+                "ends at row 12 of campaign-1, and there was a row 13 already: this is an older copy",
+            ),
             ({"created_at": MADE_THERE + timedelta(seconds=1)}, r"made at 2025-01-07T09:00:01\+00:00: another one"),
             (
                 {"elsewhere": True, "moved": True, "created_at": MADE_THERE - timedelta(days=1)},
@@ -374,7 +382,7 @@ class TestBeginning:
             ),
             (
                 {"elsewhere": True, "moved": True, "newest_row": 10},
-                "ends at row 10 of campaign-1, and row 11 was taken in already: this is an older copy",
+                "ends at row 10 of campaign-1, and there was a row 11 already: this is an older copy",
             ),
         ],
     )

@@ -29,7 +29,7 @@ from tests.domain.given import GREYLISTED, PERMANENT, World, digest, refolded, r
 HERE = Path(__file__).parent
 GOLDEN_STREAMS = {
     HERE / "golden_stream.jsonl": "74f220e3c4cf457b932b3f36a3361bb050dd07d50747da6f2bc12e1c4419f622",
-    HERE / "golden_cutover.jsonl": "064c8285725ef05a2f45d4d65579bcf6a42a19be4d88febaffcc22d5e1207cff",
+    HERE / "golden_cutover.jsonl": "bdb016afe8bc468dada549cd08ef711afe4d4f04a4dae89749ddb6e36f2b9aa8",
 }
 """Streams as they were stored, with every event of a campaign in them: one made here, and one that came from an old
 system, was taken over, moved to V2 and back. With each the fingerprint of the states that it goes through: if that
