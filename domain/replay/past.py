@@ -18,15 +18,14 @@ from domain.mailbox import Mailbox
 from domain.replay.accepting import Acceptance, Rulebook
 from domain.replay.classes import DifferenceClass, Mail
 from domain.replay.findings import A, B, Breach, Findings, Key, R
-from domain.replay.sides import CADENCE, Answer, Side
+from domain.replay.imported import AsRecorded, fold, unlimited
+from domain.replay.sides import Answer, Side
 from domain.replay.situations import Situation, Situations
-from domain.replay.ticks import Grid, Tick, TickKind, happened
+from domain.replay.ticking import Ticks
+from domain.replay.ticks import Tick, TickKind, happened
 
 TOLERANCE = timedelta(minutes=5)
 """A mail later or earlier by no more than this is the same mail at the same time."""
-
-COVERED = timedelta(minutes=10)
-"""A mail so long after its sender's last recorded tick was sent by none that is known: ticks are assumed there."""
 
 MAILBOX = "mailbox-"
 
@@ -61,62 +60,13 @@ class Setup:
         """The columns that can be held against the record: under its settings, and with its ticks."""
         return frozenset(column for column, side in ((A, self.a), (B, self.b)) if side.is_as_recorded)
 
+    def is_over(self, at: datetime) -> bool:
+        """Does this instant lie behind the part that is compared?"""
+        return self.end is not None and at >= self.end
+
     def column(self, sender: e.Sender) -> int:
         """In which column this sender is replayed."""
         return B if self.b.sender == sender and self.a.sender != sender else A
-
-
-class Ticks:
-    """The ticks so far, numbered by sender, and those that are under way."""
-
-    def __init__(self) -> None:
-        self.numbers: Counter[e.Sender] = Counter()
-        self.latest: dict[e.Sender, Tick] = {}
-        self.grids: dict[e.Sender, Grid] = {}
-        self.assumed_from: datetime | None = None
-        self._under_way: dict[tuple[str, e.Sender, datetime], int] = {}
-
-    def take(self, tick: Tick) -> None:
-        """One more."""
-        self.numbers[tick.sender] += 1
-        self.latest[tick.sender] = tick
-        if tick.kind is TickKind.WORK:
-            self._under_way[tick.runner, tick.sender, tick.at] = self.numbers[tick.sender]
-
-    def finished(self, event: e.TickFinished) -> None:
-        """It is through; the next of this runner may be under way already."""
-        self._under_way.pop((event.runner, event.sender, event.tick_at), None)
-
-    def is_open(self, sender: e.Sender, number: int | None = None, runner: str | None = None) -> bool:
-        """Is this tick, or the newest, under way? An assumed one is, until the next. `runner`: in whose hands; one that
-        is gone never finished its last."""
-        latest = self.latest.get(sender)
-        number = self.numbers[sender] if number is None else number
-        if latest is not None and latest.kind is TickKind.ASSUMED and number == self.numbers[sender]:
-            return True
-        return any(
-            sender == of and number == one and runner in (None, by) for (by, of, _), one in self._under_way.items()
-        )
-
-    def missing(self, sender: e.Sender, at: datetime) -> list[Tick]:
-        """The ticks to assume before a mail of which no recorded tick tells: from then on, before everything that
-        happens, until one is recorded again."""
-        latest = self.latest.get(sender)
-        if latest is None or latest.kind is not TickKind.ASSUMED:
-            under_way = latest is not None and latest.kind is TickKind.WORK and self.is_open(sender)
-            if under_way or (latest is not None and abs(at - latest.at) <= COVERED):
-                return []
-            grid = self.grids.setdefault(sender, Grid(sender, CADENCE[sender]))
-            if latest is not None:
-                grid.skip_to(latest.at)
-            self.assumed_from = min(self.assumed_from, at) if self.assumed_from else at
-        return list(self.grids[sender].up_to(at))
-
-    def assumed_until(self, sender: e.Sender, at: datetime) -> list[Tick]:
-        """The assumed ticks before something that happens, while ticks are assumed."""
-        latest = self.latest.get(sender)
-        assumed = latest is not None and latest.kind is TickKind.ASSUMED
-        return list(self.grids[sender].up_to(at)) if assumed else []
 
 
 class Past:
@@ -167,6 +117,7 @@ class Case:
         self.campaign.mails = Tally(self.campaign.mails)
         self.standing = Standing.of(self.campaign)
         self.recorded = Standing.of(self.campaign)  # counts imported mails too, whether or not the state does
+        self.old_ticks = Ticks()
         self._imported_at: datetime | None = None
         self.began: datetime | None = None
         self._last_at: datetime | None = None
@@ -183,6 +134,23 @@ class Case:
     def go_by(self, rules: tuple[Acceptance, ...]) -> None:
         """These rules accept differences of this campaign."""
         self.findings.go_by(Rulebook(rules, self.setup.on))
+
+    @property
+    def is_old(self) -> bool:
+        """Does an old system mail it?"""
+        return self.campaign.observed
+
+    @property
+    def ticks(self) -> Ticks:
+        """All senders', or in an imported past the old system's."""
+        return self.old_ticks if self.campaign.observed else self.past.ticks
+
+    @property
+    def mailbox(self) -> Mailbox:
+        """The one that it sends through, as it is now."""
+        if self.is_old:
+            return unlimited(self.campaign.schedule.zone)
+        return self.past.mailbox(self.campaign.mailbox)
 
     def is_judged(self, at: datetime) -> bool:
         """Does this instant lie in the part that is compared?"""
@@ -216,7 +184,12 @@ class Case:
 
     def fold(self, event: e.Event) -> None:
         """Apply it."""
+        if isinstance(event, AsRecorded):
+            self.own_time_begins(event)
+            return
         evolve(self.campaign, event)
+        if isinstance(event, e.LegacyImported | e.TakenOver):
+            self.findings.is_old = self.is_old
         if self._imported_at is not None:
             if self.campaign.last_mail_at == self._imported_at:
                 self.standing.count(self._imported_at)
@@ -232,6 +205,15 @@ class Case:
             self.findings.zone = self.campaign.schedule.zone
         if isinstance(event, e.CampaignCreated | e.ScheduleChanged):
             self.schedules.append((happened(event), self.campaign.schedule))
+
+    def own_time_begins(self, event: AsRecorded) -> None:
+        """What was assumed of the old system's time ends here; nothing of it reaches what our own senders did."""
+        self.close_what_is_open(self.old_ticks.latest["v1"].at if self.old_ticks.latest else happened(event))
+        fold(self.campaign, event)
+        self.campaign.mails = Tally(self.campaign.mails)
+
+    def close_what_is_open(self, end: datetime) -> None:
+        """Each with the reason of the side that has not sent it."""
 
     def begin_again(self, column: int, now: datetime) -> None:
         """The sender of this column owns the campaign from here on: it goes on from what really was."""
@@ -252,7 +234,7 @@ class Case:
             self._imported_at = at
 
     def _recorded_mail(self, event: e.Event, key: Key, sender: e.Sender, own: int) -> Mail:
-        ticks, mine = self.past.ticks, self.findings.decided(key, own)
+        ticks, mine = self.ticks, self.findings.decided(key, own)
         number = ticks.numbers[sender]
         if mine is not None and ticks.is_open(sender, mine.tick, getattr(event, "runner", None)):
             number = mine.tick
@@ -268,8 +250,7 @@ class Case:
         if isinstance(event, e.EmailFailed):
             return
         self.judge_state(R, event.position, event.lead_id, at)
-        mailbox = self.past.mailbox(self.campaign.mailbox)
-        self.judge_rules(R, event.lead_id, at, self.recorded.judge(at), mailbox)
+        self.judge_rules(R, event.lead_id, at, self.recorded.judge(at), self.mailbox)
 
     def judge_state(self, column: int, position: int, lead_id: int, at: datetime) -> bool:
         """Does this lead wait? If not, it is a duplicate or forbidden."""
@@ -300,8 +281,8 @@ class Case:
 
 
 def decision(campaign: Campaign, event: e.Event) -> e.Sender | None:
-    """The sender that this event says decided to mail a lead; None for any other event. An acceptance without a lock
-    is an imported one."""
+    """The sender that this event says decided to mail a lead; None for any other event. While an old system mails the
+    campaign, what is imported is held against V1; after that it is what others do."""
     kind = type(event)
     if kind not in LEAD_DECISIONS:
         return None
@@ -309,8 +290,8 @@ def decision(campaign: Campaign, event: e.Event) -> e.Sender | None:
         return event.sender
     if isinstance(event, e.EmailFailed):
         return event.sender if event.token is None else None
-    if isinstance(event, e.EmailSent) and event.token not in campaign.open:
-        return campaign.owner if campaign.owner in CADENCE else "v1"  # the old system, where nobody here owns it
+    if isinstance(event, e.EmailSent) and event.imported is not None and campaign.observed:
+        return "v1"
     return None
 
 
