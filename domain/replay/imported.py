@@ -100,24 +100,25 @@ class _Past:
         self._first_mail: dict[int, datetime] = {}
         for event in self._sends:
             self._first_mail.setdefault(event.position, happened(event))
-        starts = [happened(event) for event in events if isinstance(event, e.CampaignStarted)]
-        self._began = min([*starts[:1], *self._first_mail.values()], default=events[0].recorded_at)
+        self._started = next((event for event in events if isinstance(event, e.CampaignStarted)), None)
+        started = [happened(self._started)] if self._started else []
+        self._started_at = min([*started, *self._first_mail.values()], default=events[0].recorded_at)
+        self._began = min(self._started_at, events[0].recorded_at)
 
     def told(self) -> Iterator[e.Event]:
         """In order, with the ticks from the first mail to the last."""
         ticked, last = self._ticks()
         for at, event in self._placed():
-            if ticked < at <= last and (at > self._began or isinstance(event, e.EmailSent)):
+            if ticked < at <= last and (at > self._started_at or isinstance(event, e.EmailSent)):
                 said = {"originator_id": event.originator_id, "recorded_at": event.recorded_at}
                 yield TicksAssumed.model_validate({**said, "occurred_at": ticked, "until": at})
                 ticked = at
             yield event
 
     def _ticks(self) -> tuple[datetime, datetime]:
-        """Just before the first, which is the last round time before the first mail; and up to where they go."""
+        """Just before the first, and up to where they go."""
         times = [happened(event) for event in self._sends] or [self._began]
-        first = EPOCH + EVERY * ((times[0] - EPOCH) // EVERY)
-        return first - timedelta.resolution, times[-1]
+        return _before_its_tick(times[0]), times[-1]
 
     def _placed(self) -> list[tuple[datetime, e.Event]]:
         """The campaign and who waits, its start, and then everything by its time."""
@@ -131,7 +132,8 @@ class _Past:
             yield self._began, event.model_copy(update={"occurred_at": self._began})
 
     def _waiting(self) -> Iterable[tuple[datetime, e.Event]]:
-        """Leads wait from the start on; those of a later import from its time or their mail's, in their order."""
+        """Leads wait from the beginning on; those of a later import from its time, or from the tick of their mail, in
+        their order."""
         leads: list[e.EmailQueued] = []
         came: list[datetime] = []
         is_first = True
@@ -139,16 +141,17 @@ class _Past:
             is_first = is_first and not (isinstance(event, e.LegacyImported) and event.complete)
             if isinstance(event, e.EmailQueued):
                 leads.append(event)
-                mailed = self._first_mail.get(event.position, event.recorded_at)
-                came.append(self._began if is_first else min(mailed, event.recorded_at))
+                known_at = event.recorded_at
+                if event.position in self._first_mail:
+                    known_at = min(known_at, _before_its_tick(self._first_mail[event.position]))
+                came.append(self._began if is_first else max(self._began, known_at))
         for at, event in zip([*accumulate(reversed(came), min)][::-1], leads, strict=True):
             status = {"v1_status": "queued"} if event.position in self._first_mail else {}
             yield at, event.model_copy(update={"occurred_at": at, **status})
 
     def _start(self) -> Iterator[tuple[datetime, e.Event]]:
-        started = next((event for event in self._events if isinstance(event, e.CampaignStarted)), None)
-        if started is not None:
-            yield self._began, started.model_copy(update={"occurred_at": self._began})
+        if self._started is not None:
+            yield self._started_at, self._started.model_copy(update={"occurred_at": self._started_at})
 
     def _others(self) -> Iterator[tuple[datetime, e.Event]]:
         """When it was recorded: when it came about is not known."""
@@ -158,6 +161,11 @@ class _Past:
                 is_over = mailed is not None and (isinstance(event, OF_STATUS) or mailed <= event.recorded_at)
                 if not (is_over and isinstance(event, (*OF_STATUS, e.EmailSkipped))):
                     yield event.recorded_at, event.model_copy(update={"occurred_at": None})
+
+
+def _before_its_tick(mailed: datetime) -> datetime:
+    """Just before the tick at which a mail of this instant was decided."""
+    return EPOCH + EVERY * ((mailed - EPOCH) // EVERY) - timedelta.resolution
 
 
 def _numbered(sends: Sequence[e.EmailSent]) -> list[e.EmailSent]:

@@ -15,6 +15,7 @@ from itertools import count
 
 from domain import events as e
 from domain.campaign import Campaign
+from domain.counting import EPOCH
 from domain.leads import Retry
 from domain.mailbox import Mailbox
 from domain.policies import Send, sends_at_once
@@ -30,6 +31,8 @@ from domain.replay.ticks import Step, Tick, TickKind, happened
 from domain.rules import Wait
 
 ONE_A_TICK = "the tick sends one mail only"
+ENDS = (e.EmailLocked, e.EmailSent, e.TickFinished)
+"""Where the part that is compared is over, the pass ends at the first of these."""
 
 
 class Locked:
@@ -67,10 +70,8 @@ class Locked:
             return True
         position, event = step
         at, case = happened(event), self.cases.get(event.originator_id)
-        if self._setup.is_over(at) and position < 0:
-            return True  # behind an imported past comes what others recorded
-        if self._setup.is_over(at) and isinstance(event, e.EmailLocked | e.EmailSent | e.TickFinished):
-            return False
+        if self._setup.is_over(at) and (position < 0 or isinstance(event, ENDS)):
+            return position < 0  # behind an imported past comes what others recorded
         self.past.place = position
         if case is not None:
             self._of_campaign(case, position, event)
@@ -128,9 +129,8 @@ class Locked:
         self._changed = {}
         for stream in streams:
             case = self.cases[stream]
-            campaign = case.campaign
-            is_anothers = campaign.exists and campaign.owner != tick.sender and tick.kind is not TickKind.ASSUMED
-            if not campaign.exists or campaign.observed or is_anothers:
+            campaign, is_assumed = case.campaign, tick.kind is TickKind.ASSUMED
+            if not campaign.exists or campaign.observed or not (campaign.owner == tick.sender or is_assumed):
                 self._changed[stream] = None
                 continue
             case.tick(tick)
@@ -195,14 +195,15 @@ class _LockedCase(Case):
 
     def tick_assumed(self, event: TicksAssumed) -> None:
         """Those of the old system; a side is asked where something happened, or when it was to be asked again."""
+        due = EPOCH if self._is_stirred else self.again_at
         for tick in event.ticks():
             if self.setup.is_over(tick.at):
                 break
             self.old_ticks.take(tick)
-            again = self.again_at
-            if self.is_judged(tick.at) and (self._is_stirred or (again is not None and again <= tick.at)):
+            if due is not None and due <= tick.at and self.is_judged(tick.at):
                 self._is_stirred = False
                 self.tick(tick)
+                due = self.again_at
 
     def own_time_begins(self, event: AsRecorded) -> None:
         """Both sides begin on what really is."""
@@ -222,11 +223,7 @@ class _LockedCase(Case):
     def close_what_is_open(self, end: datetime) -> None:
         """Each with the reason of the side that has not sent it."""
         waits = {column: dict(self._left(mind)) for column, mind in self._minds.items()}
-
-        def reason(column: int, position: int) -> str:
-            return waits[column].get(position) or self._says(column)
-
-        self.findings.finish(end, reason)
+        self.findings.finish(end, lambda column, position: waits[column].get(position) or self._says(column))
 
     def _ask_both(self, now: datetime, sender: e.Sender, *, inside: bool) -> None:
         mailbox = self.mailbox

@@ -124,6 +124,7 @@ class Case:
         self.findings = Findings(setup.tolerance, Rulebook(setup.rules, setup.on), setup.measured, setup.is_free)
         if self.campaign.exists:
             self.findings.zone = self.campaign.schedule.zone
+            self.findings.is_old = self.campaign.observed
         self.situations = Situations()
         self.schedules: list[tuple[datetime, Schedule | None]] = []
         if self.campaign.exists:

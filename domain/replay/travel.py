@@ -109,6 +109,7 @@ def _finish(
     then: Then, event: e.EmailSent | e.EmailFailed | e.EmailInDoubt | e.InDoubtResolved, outcome: str, code: int | None
 ) -> None:
     key = (event.lead_id, event.attempt)
-    started = then.attempts.get(key) or AttemptThen(*key, then.campaign.owner, outcome, None)
+    whose = OLD_SYSTEM if then.campaign.observed else then.campaign.owner
+    started = then.attempts.get(key) or AttemptThen(*key, whose, outcome, None)
     finished_at = event.occurred_at or event.recorded_at
     then.attempts[key] = replace(started, outcome=outcome, finished_at=finished_at, code=code or started.code)

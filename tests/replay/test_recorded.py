@@ -9,12 +9,16 @@ from typing import Any
 from domain import commands, observing
 from domain import events as e
 from domain.calendar import Schedule
-from domain.campaign import Status
+from domain.campaign import Campaign, Status
+from domain.mailbox import Mailbox
 from domain.observing import OldMail
+from domain.policies import Send
 from domain.replay.classes import Column, DifferenceClass
 from domain.replay.findings import OLD, A, B
-from domain.replay.imported import laid_out
-from domain.rules import Limits
+from domain.replay.past import Setup
+from domain.replay.proving import prove
+from domain.replay.sides import Side, as_owner
+from domain.rules import Limits, Rule, Wait
 from tests.domain.given import World
 from tests.replay.given import Recorded, broken, found
 
@@ -39,8 +43,7 @@ def imported(*minutes: float, leads: int = 6, again: int = 0) -> Recorded:
     start = MONDAY - 60 * MINUTE
     world.save(observing.follow_life(world.campaign, Status.RUNNING, since=start, now=world.now))
     world.end()
-    past = laid_out([event for event in world.history if event.originator_id == world.campaign.stream])
-    return Recorded(world.campaign.stream, [*past, (1, world.history[0])], [])
+    return Recorded.of_imported(world.history)
 
 
 def test_mails_of_an_old_system_are_replayed_on_assumed_ticks() -> None:
@@ -80,6 +83,20 @@ def test_in_the_free_mode_each_side_has_the_old_systems_time_at_its_own_cadence(
     assert (findings.held_against[OLD], findings.faithful[OLD]) == (2, 2)
     assert findings.tallies[B].gaps == {150: 1}  # by half minutes; its third would leave after the old system's last
     assert findings.breaches == {}
+
+
+def test_a_policy_that_knows_what_comes_later_is_found_in_an_old_systems_time() -> None:
+    """It has seen how the history goes on, and decides otherwise when it is asked again."""
+    latest = [MONDAY - timedelta(days=1)]
+
+    def knowing(campaign: Campaign, mailbox: Mailbox, sender: e.Sender, now: datetime) -> Send | Wait:
+        latest.append(max(latest[-1], now))
+        return as_owner(campaign, mailbox, sender, now) if now == latest[-1] else Wait(Rule.DELAY, now)
+
+    part = imported(*range(0, 120, 3), leads=45).part()
+
+    assert prove(part, Setup(b=Side("v2", policy=knowing))).looked_ahead > 0
+    assert prove(part, Setup()).holds
 
 
 def test_a_second_acceptance_is_a_duplicate_of_the_record() -> None:
