@@ -186,7 +186,7 @@ class FreeCase(Case):
                 if self.setup.is_over(tick.at):
                     break
                 if every == CADENCE[sender]:
-                    self.old_ticks.take(tick)
+                    self.assume(tick)
                 for column in (column for column, cadence in cadences.items() if cadence == (sender, every)):
                     self._decide_then(column, tick)
 

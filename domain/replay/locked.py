@@ -199,7 +199,7 @@ class _LockedCase(Case):
         for tick in event.ticks():
             if self.setup.is_over(tick.at):
                 break
-            self.old_ticks.take(tick)
+            self.assume(tick)
             if due is not None and due <= tick.at and self.is_judged(tick.at):
                 self._is_stirred = False
                 self.tick(tick)

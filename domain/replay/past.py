@@ -19,13 +19,15 @@ from domain.replay.accepting import Acceptance, Rulebook
 from domain.replay.classes import DifferenceClass, Mail
 from domain.replay.findings import A, B, Breach, Findings, Key, R
 from domain.replay.imported import AsRecorded, fold, unlimited
-from domain.replay.sides import Answer, Side
+from domain.replay.sides import CADENCE, Answer, Side
 from domain.replay.situations import Situation, Situations
-from domain.replay.ticking import Ticks
-from domain.replay.ticks import Tick, TickKind, happened
+from domain.replay.ticks import Grid, Tick, TickKind, happened
 
 TOLERANCE = timedelta(minutes=5)
 """A mail later or earlier by no more than this is the same mail at the same time."""
+
+COVERED = timedelta(minutes=10)
+"""A mail so long after its sender's last recorded tick was sent by none that is known: ticks are assumed there."""
 
 MAILBOX = "mailbox-"
 
@@ -67,6 +69,59 @@ class Setup:
     def column(self, sender: e.Sender) -> int:
         """In which column this sender is replayed."""
         return B if self.b.sender == sender and self.a.sender != sender else A
+
+
+class Ticks:
+    """The ticks so far, numbered by sender, and those that are under way."""
+
+    def __init__(self) -> None:
+        self.numbers: Counter[e.Sender] = Counter()
+        self.latest: dict[e.Sender, Tick] = {}
+        self.grids: dict[e.Sender, Grid] = {}
+        self.assumed_from: datetime | None = None
+        self._under_way: dict[tuple[str, e.Sender, datetime], int] = {}
+
+    def take(self, tick: Tick) -> None:
+        """One more."""
+        self.numbers[tick.sender] += 1
+        self.latest[tick.sender] = tick
+        if tick.kind is TickKind.WORK:
+            self._under_way[tick.runner, tick.sender, tick.at] = self.numbers[tick.sender]
+
+    def finished(self, event: e.TickFinished) -> None:
+        """It is through; the next of this runner may be under way already."""
+        self._under_way.pop((event.runner, event.sender, event.tick_at), None)
+
+    def is_open(self, sender: e.Sender, number: int | None = None, runner: str | None = None) -> bool:
+        """Is this tick, or the newest, under way? An assumed one is, until the next. `runner`: in whose hands; one that
+        is gone never finished its last."""
+        latest = self.latest.get(sender)
+        number = self.numbers[sender] if number is None else number
+        if latest is not None and latest.kind is TickKind.ASSUMED and number == self.numbers[sender]:
+            return True
+        return any(
+            sender == of and number == one and runner in (None, by) for (by, of, _), one in self._under_way.items()
+        )
+
+    def missing(self, sender: e.Sender, at: datetime) -> list[Tick]:
+        """The ticks to assume before a mail of which no recorded tick tells: from then on, before everything that
+        happens, until one is recorded again."""
+        latest = self.latest.get(sender)
+        if latest is None or latest.kind is not TickKind.ASSUMED:
+            under_way = latest is not None and latest.kind is TickKind.WORK and self.is_open(sender)
+            if under_way or (latest is not None and abs(at - latest.at) <= COVERED):
+                return []
+            grid = self.grids.setdefault(sender, Grid(sender, CADENCE[sender]))
+            if latest is not None:
+                grid.skip_to(latest.at)
+            self.assumed_from = min(self.assumed_from, at) if self.assumed_from else at
+        return list(self.grids[sender].up_to(at))
+
+    def assumed_until(self, sender: e.Sender, at: datetime) -> list[Tick]:
+        """The assumed ticks before something that happens, while ticks are assumed."""
+        latest = self.latest.get(sender)
+        assumed = latest is not None and latest.kind is TickKind.ASSUMED
+        return list(self.grids[sender].up_to(at)) if assumed else []
 
 
 class Past:
@@ -118,6 +173,7 @@ class Case:
         self.standing = Standing.of(self.campaign)
         self.recorded = Standing.of(self.campaign)  # counts imported mails too, whether or not the state does
         self.old_ticks = Ticks()
+        self.old_since: datetime | None = None
         self._imported_at: datetime | None = None
         self.began: datetime | None = None
         self._last_at: datetime | None = None
@@ -206,6 +262,11 @@ class Case:
             self.findings.zone = self.campaign.schedule.zone
         if isinstance(event, e.CampaignCreated | e.ScheduleChanged):
             self.schedules.append((happened(event), self.campaign.schedule))
+
+    def assume(self, tick: Tick) -> None:
+        """One of the old system's."""
+        self.old_ticks.take(tick)
+        self.old_since = self.old_since or tick.at
 
     def own_time_begins(self, event: AsRecorded) -> None:
         """What was assumed of the old system's time ends here; nothing of it reaches what our own senders did."""

@@ -149,7 +149,7 @@ def _report(case: Case, past: Past, history: History, setup: Setup, proof: Proof
 
 def _assumed(case: Case, past: Past, setup: Setup) -> Iterable[str]:
     if latest := case.old_ticks.latest.get("v1"):
-        since, made = case.old_ticks.assumed_from, case.old_ticks.numbers["v1"]
+        since, made = case.old_since, case.old_ticks.numbers["v1"]
         yield (
             f"{made} ticks of the old system, one in {EVERY.total_seconds():g} s, from {since:%Y-%m-%d %H:%M} to "
             f"{latest.at:%Y-%m-%d %H:%M} UTC; whom it mailed waited from its start on, under the settings that were "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import pytest
 
@@ -16,7 +16,7 @@ from domain.replay.past import Setup
 from domain.replay.proving import Proof, prove
 from domain.replay.sides import Side, as_owner
 from domain.replay.slices import Slice, take
-from domain.rules import Limits, Wait
+from domain.rules import Wait
 from runner.replaying.again import digest_elsewhere
 from runner.replaying.history import History
 from tests.databases import on_sqlite
@@ -57,7 +57,7 @@ def test_it_holds_over_a_slice_from_the_middle_of_a_state(part: Slice, world: Wo
 
 def test_it_holds_where_several_runs_of_idle_ticks_lie_between_two_mails(world: World) -> None:
     """A run is written down every hour, and a mail leaves every third."""
-    limits = Limits(daily_limit=100, delay_s=int(timedelta(hours=2, minutes=30).total_seconds()))
+    limits = PACED.model_copy(update={"delay_s": 9_000})
     world.campaign(1, "v1", ["lead"] * 8, limits=limits)
     run(world, MONDAY, MONDAY + DAY)
 
