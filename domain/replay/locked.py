@@ -31,8 +31,6 @@ from domain.replay.ticks import Step, Tick, TickKind, happened
 from domain.rules import Wait
 
 ONE_A_TICK = "the tick sends one mail only"
-ENDS = (e.EmailLocked, e.EmailSent, e.TickFinished)
-"""Where the part that is compared is over, the pass ends at the first of these."""
 
 
 class Locked:
@@ -70,8 +68,11 @@ class Locked:
             return True
         position, event = step
         at, case = happened(event), self.cases.get(event.originator_id)
-        if self._setup.is_over(at) and (position < 0 or isinstance(event, ENDS)):
-            return position < 0  # behind an imported past comes what others recorded
+        if self._setup.is_over(at):
+            if case is not None and case.leaves_out(position, event):
+                return True
+            if isinstance(event, e.EmailLocked | e.EmailSent | e.TickFinished):
+                return False
         self.past.place = position
         if case is not None:
             self._of_campaign(case, position, event)

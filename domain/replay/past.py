@@ -213,6 +213,12 @@ class Case:
         """Does this instant lie in the part that is compared?"""
         return self.setup.start is None or at >= self.setup.start
 
+    def leaves_out(self, position: int, event: e.Event) -> bool:
+        """Is this of an imported campaign that was the old system's still, or unknown, where the compared part ends?
+        Behind its past comes what others recorded before that end."""
+        is_unknown = not self.campaign.exists and not isinstance(event, e.CampaignCreated)
+        return position < 0 or self.is_old or is_unknown
+
     @property
     def ends_at(self) -> datetime | None:
         """Where the history ends: its last event, or the last tick."""

@@ -7,7 +7,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from domain import events as e
@@ -21,7 +21,7 @@ from domain.replay.findings import A
 from domain.replay.imported import fold
 from domain.replay.past import Setup
 from domain.replay.proving import prove
-from domain.replay.sides import Side
+from domain.replay.sides import Side, WhatIf
 from domain.rules import Limits
 from domain.snapshot import freeze
 from tests.domain.given import World
@@ -57,6 +57,9 @@ rounds = st.builds(
     Round, st.lists(statuses, max_size=6), st.lists(mails, max_size=7), lives, st.sampled_from([0, 60, 90])
 )
 pasts = st.builds(Old, st.lists(rounds, min_size=1, max_size=3), st.one_of(st.none(), st.integers(4, 12)))
+
+
+bounds = st.one_of(st.none(), st.integers(-4_000, 6 * 86_400).map(lambda second: MONDAY + timedelta(seconds=second)))
 
 
 def lived(old: Old) -> World:
@@ -132,6 +135,25 @@ def test_what_it_broke_is_its_own_and_our_v1_is_faithful(old: Old, is_free: bool
     assert broken(findings, Column.A) == broken(findings, Column.B) == {}
     assert not findings.held_against[A] or faithful(findings, A)
     assert found(recorded.compared(Setup(Side("v1"), Side("v1"), is_free=is_free))) == {}
+
+
+@settings(deadline=None, max_examples=60)
+@given(pasts, bounds, bounds, st.booleans(), st.sampled_from([None, 7 * MINUTE]))
+@example(Old([Round(["queued"], [], Status.DRAFT, 0)], 4), None, MONDAY, False, None)
+@example(Old([Round(["sent"] * 2, [(0, 0), (1, 300)], Status.RUNNING, 0)], 4), None, MONDAY + MINUTE, False, None)
+def test_a_part_of_it_is_compared_by_itself(
+    old: Old, start: datetime | None, end: datetime | None, is_free: bool, every: timedelta | None
+) -> None:
+    recorded, side = history(old), Side("v1", WhatIf(every=every) if is_free else WhatIf())
+
+    same = recorded.compared(Setup(side, side, is_free=is_free, start=start, end=end))
+    findings = recorded.compared(is_free=is_free, start=start, end=end)
+
+    assert found(same) == broken(same, Column.A) == broken(findings, Column.A) == broken(findings, Column.B) == {}
+    assert end is None or end > IMPORTED or findings.held_against[A] == 0
+    for tally in findings.tallies:
+        assert start is None or tally.first_at is None or tally.first_at >= start
+        assert end is None or tally.last_at is None or tally.last_at < end
 
 
 @settings(deadline=None, max_examples=60)
