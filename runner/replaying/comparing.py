@@ -148,7 +148,8 @@ def _report(case: Case, past: Past, history: History, setup: Setup, proof: Proof
 
 
 def _assumed(case: Case, past: Past, setup: Setup) -> Iterable[str]:
-    if latest := case.old_ticks.latest.get("v1"):
+    latest = case.old_ticks.latest.get("v1")
+    if latest is not None and case.is_judged(latest.at):
         since, made = case.old_since, case.old_ticks.numbers["v1"]
         yield (
             f"{made} ticks of the old system, one in {EVERY.total_seconds():g} s, from {since:%Y-%m-%d %H:%M} to "
