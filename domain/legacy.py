@@ -11,7 +11,7 @@ from array import array
 from bisect import bisect_left
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from domain import events as e
 from domain.attempts import Attempt, AttemptState
@@ -20,7 +20,7 @@ from domain.leads import LeadState
 if TYPE_CHECKING:
     from domain.campaign import Campaign
 
-OLD_SYSTEM = "old system"
+OLD_SYSTEM: Final = "old system"
 """The runner of what an old system sends, and the actor of what it decides."""
 NO_OUTCOME = "the old system had it under way and says no outcome"
 """Why such a mail is in doubt."""

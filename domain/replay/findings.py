@@ -31,7 +31,11 @@ EXAMPLES = 5
 
 HOUR_S = 3600
 COLUMNS = tuple(Column)
-R, A, B = range(3)
+R, A, B, OLD = range(4)
+"""`OLD` is no column: what is held against V1 of an old system's mails is counted there."""
+
+OF_OLD_SYSTEM = "the old system's own way"
+"""Why the record of an old system differs from a replay of our V1."""
 
 Key = tuple[int, int]
 """A lead's place in its campaign, and the attempt."""
@@ -128,6 +132,7 @@ class Findings:
         self.zone = "UTC"
         self.open: dict[Key, Entry] = {}
         self._tolerance = tolerance
+        self.is_old = False  # does an old system mail the campaign?
         self._rules = rules
         self._measured = measured
         self._cascades = cascades
@@ -209,7 +214,7 @@ class Findings:
         self._differed.discard(position)
 
     def finish(self, end: datetime, reason: Reason) -> None:
-        """The history ends here; what is open stays so."""
+        """The history, or an old system's part of it, ends here; what is open stays so."""
         for key in sorted(self.open):
             entry = self.open[key]
             for column in (A, B):
@@ -217,6 +222,7 @@ class Findings:
                     entry.why[column] = reason(column, key[0]) or entry.why[column]
             self._close(key, entry, end)
         self.open.clear()
+        self._split = 0
 
     def _close(self, key: Key, entry: Entry, end: datetime | None) -> None:
         recorded, a, b = entry.mails
@@ -260,9 +266,13 @@ class Findings:
 
     def _hold_against_record(self, entry: Entry, recorded: Mail | None, own: Mail | None) -> bool:
         """True where the two differ and the history says why."""
-        self.held_against[entry.own] += 1
+        whose = OLD if self.is_old else entry.own
+        self.held_against[whose] += 1
         if agrees(recorded, own):
-            self.faithful[entry.own] += 1
+            self.faithful[whose] += 1
+            return False
+        if self.is_old:
+            self.causes[OF_OLD_SYSTEM] += 1
             return False
         cause = entry.fate or self.noise.between(recorded, own, self.zone) or UNEXPLAINED
         self.causes[cause] += 1

@@ -14,10 +14,13 @@ from itertools import count
 
 from domain import events as e
 from domain.campaign import Campaign
+from domain.counting import EPOCH
 from domain.mailbox import Mailbox
 from domain.replay.classes import Mail
 from domain.replay.findings import A, B, Findings, Key
+from domain.replay.imported import EVERY, AsRecorded, TicksAssumed
 from domain.replay.past import MAILBOX, Case, Past, Setup, decision
+from domain.replay.sides import CADENCE
 from domain.replay.situations import Situation
 from domain.replay.ticks import Grid, Step, Tick, TickKind, happened
 from domain.replay.worlds import Replies, World
@@ -51,7 +54,10 @@ class Free:
         """All of it."""
         for step in steps:
             at = step.at if isinstance(step, Tick) else happened(step[1])
-            if self._setup.end is not None and at >= self._setup.end:
+            is_old = not isinstance(step, Tick) and step[0] < 0
+            if self._setup.is_over(at):
+                if is_old:
+                    continue  # behind an imported past comes what others recorded
                 break
             if isinstance(step, Tick):
                 self._tick(step)
@@ -62,8 +68,8 @@ class Free:
         return {stream: case.findings for stream, case in self.cases.items()}
 
     def _event(self, position: int, event: e.Event) -> None:
-        at = happened(event)
-        self._other_ticks(at)
+        if position >= 0:
+            self._other_ticks(happened(event))
         self.past.place = position
         stream = event.originator_id
         case = self.cases.get(stream)
@@ -74,6 +80,9 @@ class Free:
         elif isinstance(event, e.TickFinished):
             self.past.ticks.finished(event)
         elif case is not None:
+            if isinstance(event, TicksAssumed):
+                case.tick_assumed(event)
+                return
             for tick in case.ticks_before(event):
                 self._tick(tick)
             if case.take(position, event):
@@ -108,6 +117,8 @@ class Free:
     def _decide(self, column: int, at: datetime, number: int) -> None:
         agenda = self._agendas[column]
         for stream in agenda.due(at):
+            if self.cases[stream].campaign.observed:
+                continue
             again = self.cases[stream].decide(column, at, number)
             if again is not None:
                 agenda.at(again, stream)
@@ -140,10 +151,13 @@ class FreeCase(Case):
 
     def __init__(self, stream: str, setup: Setup, past: Past, replies: Replies, given: Campaign | None) -> None:
         super().__init__(stream, setup, past, given)
+        self._old_due: dict[int, datetime | None] = {A: EPOCH, B: EPOCH}
         self._worlds = {A: World(self, A, setup.a, replies), B: World(self, B, setup.b, replies)}
 
     def ticks_before(self, event: e.Event) -> Iterable[Tick]:
         """Those to assume where none are recorded."""
+        if self.is_old:
+            return
         ticks, at = self.past.ticks, happened(event)
         is_mail = isinstance(event, e.EmailLocked | e.EmailSent)
         for sender in dict.fromkeys(side.sender for side in self.setup.sides):
@@ -157,7 +171,29 @@ class FreeCase(Case):
             for world in self._worlds.values():
                 world.recorded.add(event.recorded_at)
         changed = [world.take(event) for world in self._worlds.values()]
+        if any(changed):
+            self._old_due = dict.fromkeys(self._worlds, EPOCH)
         return any(changed)
+
+    def tick_assumed(self, event: TicksAssumed) -> None:
+        """Those of the old system's time, each side's at its own cadence."""
+        cadences = {
+            column: (side.sender, side.what_if.every or CADENCE[side.sender])
+            for column, side in ((A, self.setup.a), (B, self.setup.b))
+        }
+        for sender, every in dict.fromkeys([("v1", EVERY), *cadences.values()]):
+            for tick in event.ticks(sender, every):
+                if self.setup.is_over(tick.at):
+                    break
+                if every == CADENCE[sender]:
+                    self.assume(tick)
+                for column in (column for column, cadence in cadences.items() if cadence == (sender, every)):
+                    self._decide_then(column, tick)
+
+    def _decide_then(self, column: int, tick: Tick) -> None:
+        due = self._old_due[column]
+        if due is not None and due <= tick.at:
+            self._old_due[column] = self.decide(column, tick.at, self.ticks.numbers[tick.sender])
 
     def mailed(self, column: int, key: Key, lead_id: int, mail: Mail) -> None:
         """A world sends this mail; the other says why it does not."""
@@ -178,10 +214,20 @@ class FreeCase(Case):
         self.findings.begins_again(column)
         self._worlds[column].begin_again()
 
+    def own_time_begins(self, event: AsRecorded) -> None:
+        """Both worlds begin on what really is."""
+        super().own_time_begins(event)
+        for world in self._worlds.values():
+            world.begin_again()
+
+    def close_what_is_open(self, end: datetime) -> None:
+        """Each with the reason of the world that has not sent it."""
+        self.findings.finish(end, lambda column, position: self._worlds[column].reason(position))
+
     def finish(self) -> None:
         """The history ends."""
         if (end := self.ends_at) is None:
             return
-        self.findings.finish(end, lambda column, position: self._worlds[column].reason(position))
+        self.close_what_is_open(end)
         for column, world in self._worlds.items():
             self.findings.tallies[column].ends_at = world.ends_at(end)

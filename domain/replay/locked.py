@@ -15,12 +15,14 @@ from itertools import count
 
 from domain import events as e
 from domain.campaign import Campaign
+from domain.counting import EPOCH
 from domain.leads import Retry
 from domain.mailbox import Mailbox
 from domain.policies import Send, sends_at_once
 from domain.replay.classes import Mail
 from domain.replay.findings import A, B, Entry, Findings
 from domain.replay.following import Before, before
+from domain.replay.imported import AsRecorded, TicksAssumed
 from domain.replay.minds import UNASKED, Mind
 from domain.replay.past import MAILBOX, OUTCOMES, Case, Past, Setup, Witness, decision
 from domain.replay.sides import Answer, Crash
@@ -60,14 +62,17 @@ class Locked:
     def take(self, step: Step) -> bool:
         """One step; False when the part that is compared is over."""
         if isinstance(step, Tick):
-            if self._is_over(step.at):
+            if self._setup.is_over(step.at):
                 return False
             self._tick(step)
             return True
         position, event = step
         at, case = happened(event), self.cases.get(event.originator_id)
-        if self._is_over(at) and isinstance(event, e.EmailLocked | e.EmailSent | e.TickFinished):
-            return False
+        if self._setup.is_over(at):
+            if case is not None and case.leaves_out(position, event):
+                return True
+            if isinstance(event, e.EmailLocked | e.EmailSent | e.TickFinished):
+                return False
         self.past.place = position
         if case is not None:
             self._of_campaign(case, position, event)
@@ -86,9 +91,6 @@ class Locked:
             case.finish()
         return {stream: case.findings for stream, case in self.cases.items()}
 
-    def _is_over(self, at: datetime) -> bool:
-        return self._setup.end is not None and at >= self._setup.end
-
     def _is_judged(self, at: datetime) -> bool:
         return self._setup.start is None or at >= self._setup.start
 
@@ -106,8 +108,12 @@ class Locked:
         sender = decision(case.campaign, event)
         ticks, at = self.past.ticks, happened(event)
         of = case.campaign.owner if case.campaign.exists else "v1"
-        for tick in ticks.missing(sender, at) if sender is not None else ticks.assumed_until(of, at):
-            self._tick(tick)
+        if isinstance(event, TicksAssumed):
+            case.tick_assumed(event)
+            return
+        if not case.is_old:
+            for tick in ticks.missing(sender, at) if sender is not None else ticks.assumed_until(of, at):
+                self._tick(tick)
         case.take(position, event, sender)
         self._changed[case.stream] = None
 
@@ -124,7 +130,8 @@ class Locked:
         self._changed = {}
         for stream in streams:
             case = self.cases[stream]
-            if not case.campaign.exists or (case.campaign.owner != tick.sender and tick.kind is not TickKind.ASSUMED):
+            campaign, is_assumed = case.campaign, tick.kind is TickKind.ASSUMED
+            if not campaign.exists or campaign.observed or not (campaign.owner == tick.sender or is_assumed):
                 self._changed[stream] = None
                 continue
             case.tick(tick)
@@ -139,6 +146,7 @@ class _LockedCase(Case):
         super().__init__(stream, setup, past, campaign)
         self._witness = witness
         self._new: list[tuple[Entry, int, int]] = []
+        self._is_stirred = True  # something happened since the last tick of an old system
         self._next_tick: datetime | None = None  # where a side goes on by itself, for the owner sends no more
         self._minds = {A: Mind(setup.a, self.campaign), B: Mind(setup.b, self.campaign)}
 
@@ -150,8 +158,9 @@ class _LockedCase(Case):
 
     def take(self, position: int, event: e.Event, sender: e.Sender | None) -> None:
         """An event of this campaign. `sender`: whose decision it is, if it is one."""
+        self._is_stirred = True
         if type(event) is e.EmailQueued:  # an import of any size
-            self.seen(event.recorded_at)
+            self.seen(happened(event))
             self.fold(event)
             for mind in self._minds.values():
                 mind.seen.queued(event.position, event.priority)
@@ -175,8 +184,8 @@ class _LockedCase(Case):
             self._note_fate(event)
         at_once = isinstance(event, e.EmailLocked) and sends_at_once(self.campaign, event.sender)
         goes_on = of == self.campaign.owner and (at_once or isinstance(event, OUTCOMES))
-        if judged and goes_on and self.past.ticks.is_open(self.campaign.owner):
-            self._ask_both(event.recorded_at, self.campaign.owner, inside=True)
+        if judged and goes_on and self.ticks.is_open(self.campaign.owner):
+            self._ask_both(happened(event), self.campaign.owner, inside=True)
 
     def tick(self, tick: Tick) -> None:
         """A tick of the sender that owns the campaign."""
@@ -185,22 +194,40 @@ class _LockedCase(Case):
             self.situations.seen.add(Situation.OUTAGE)
         self._ask_both(tick.at, tick.sender, inside=False)
 
+    def tick_assumed(self, event: TicksAssumed) -> None:
+        """Those of the old system; a side is asked where something happened, or when it was to be asked again."""
+        due = EPOCH if self._is_stirred else self.again_at
+        for tick in event.ticks():
+            if self.setup.is_over(tick.at):
+                break
+            self.assume(tick)
+            if due is not None and due <= tick.at and self.is_judged(tick.at):
+                self._is_stirred = False
+                self.tick(tick)
+                due = self.again_at
+
+    def own_time_begins(self, event: AsRecorded) -> None:
+        """Both sides begin on what really is."""
+        super().own_time_begins(event)
+        self._minds = {column: Mind(mind.side, self.campaign) for column, mind in self._minds.items()}
+        self._next_tick = None
+
     def begin_again(self, column: int, now: datetime) -> None:
         """Its line is the real one; what it had not sent yet is followed without a place in it."""
         self._minds[column].begin_again(self.campaign, now)
 
     def finish(self) -> None:
-        """What is open is closed, each with the reason of the side that has not sent it."""
-        waits = {column: dict(self._left(mind)) for column, mind in self._minds.items()}
-
-        def reason(column: int, position: int) -> str:
-            return waits[column].get(position) or self._says(column)
-
+        """The history ends."""
         if (end := self.ends_at) is not None:
-            self.findings.finish(end, reason)
+            self.close_what_is_open(end)
+
+    def close_what_is_open(self, end: datetime) -> None:
+        """Each with the reason of the side that has not sent it."""
+        waits = {column: dict(self._left(mind)) for column, mind in self._minds.items()}
+        self.findings.finish(end, lambda column, position: waits[column].get(position) or self._says(column))
 
     def _ask_both(self, now: datetime, sender: e.Sender, *, inside: bool) -> None:
-        mailbox = self.past.mailbox(self.campaign.mailbox)
+        mailbox = self.mailbox
         rules_seen = (self.rules_seen, self.past.changes[self.campaign.mailbox])
         own = self._minds[self.setup.column(sender)]
         at_rest = own.rests
@@ -299,12 +326,12 @@ class _LockedCase(Case):
             self._witness(self.campaign, now, column, answer, attempt)
 
     def _mail(self, position: int, now: datetime, sender: e.Sender) -> Mail:
-        campaign, past = self.campaign, self.past
-        tick = past.ticks.latest.get(sender)
+        campaign, ticks = self.campaign, self.ticks
+        tick = ticks.latest.get(sender)
         return Mail(
             now,
-            past.ticks.numbers[sender],
-            past.place,
+            ticks.numbers[sender],
+            self.past.place,
             campaign.content_version,
             campaign.revision(position),
             campaign.mailbox,

@@ -18,6 +18,7 @@ from domain.mailbox import Mailbox
 from domain.replay.accepting import Acceptance, Rulebook
 from domain.replay.classes import DifferenceClass, Mail
 from domain.replay.findings import A, B, Breach, Findings, Key, R
+from domain.replay.imported import AsRecorded, fold, unlimited
 from domain.replay.sides import CADENCE, Answer, Side
 from domain.replay.situations import Situation, Situations
 from domain.replay.ticks import Grid, Tick, TickKind, happened
@@ -60,6 +61,10 @@ class Setup:
     def measured(self) -> frozenset[int]:
         """The columns that can be held against the record: under its settings, and with its ticks."""
         return frozenset(column for column, side in ((A, self.a), (B, self.b)) if side.is_as_recorded)
+
+    def is_over(self, at: datetime) -> bool:
+        """Does this instant lie behind the part that is compared?"""
+        return self.end is not None and at >= self.end
 
     def column(self, sender: e.Sender) -> int:
         """In which column this sender is replayed."""
@@ -167,12 +172,15 @@ class Case:
         self.campaign.mails = Tally(self.campaign.mails)
         self.standing = Standing.of(self.campaign)
         self.recorded = Standing.of(self.campaign)  # counts imported mails too, whether or not the state does
+        self.old_ticks = Ticks()
+        self.old_since: datetime | None = None
         self._imported_at: datetime | None = None
         self.began: datetime | None = None
         self._last_at: datetime | None = None
         self.findings = Findings(setup.tolerance, Rulebook(setup.rules, setup.on), setup.measured, setup.is_free)
         if self.campaign.exists:
             self.findings.zone = self.campaign.schedule.zone
+            self.findings.is_old = self.campaign.observed
         self.situations = Situations()
         self.schedules: list[tuple[datetime, Schedule | None]] = []
         if self.campaign.exists:
@@ -184,9 +192,32 @@ class Case:
         """These rules accept differences of this campaign."""
         self.findings.go_by(Rulebook(rules, self.setup.on))
 
+    @property
+    def is_old(self) -> bool:
+        """Does an old system mail it?"""
+        return self.campaign.observed
+
+    @property
+    def ticks(self) -> Ticks:
+        """All senders', or in an imported past the old system's."""
+        return self.old_ticks if self.campaign.observed else self.past.ticks
+
+    @property
+    def mailbox(self) -> Mailbox:
+        """The one that it sends through, as it is now."""
+        if self.is_old:
+            return unlimited(self.campaign.schedule.zone)
+        return self.past.mailbox(self.campaign.mailbox)
+
     def is_judged(self, at: datetime) -> bool:
         """Does this instant lie in the part that is compared?"""
         return self.setup.start is None or at >= self.setup.start
+
+    def leaves_out(self, position: int, event: e.Event) -> bool:
+        """Is this of an imported campaign that was the old system's still, or unknown, where the compared part ends?
+        Behind its past comes what others recorded before that end."""
+        is_unknown = not self.campaign.exists and not isinstance(event, e.CampaignCreated)
+        return position < 0 or self.is_old or is_unknown
 
     @property
     def ends_at(self) -> datetime | None:
@@ -216,7 +247,12 @@ class Case:
 
     def fold(self, event: e.Event) -> None:
         """Apply it."""
+        if isinstance(event, AsRecorded):
+            self.own_time_begins(event)
+            return
         evolve(self.campaign, event)
+        if isinstance(event, e.LegacyImported | e.TakenOver):
+            self.findings.is_old = self.is_old
         if self._imported_at is not None:
             if self.campaign.last_mail_at == self._imported_at:
                 self.standing.count(self._imported_at)
@@ -232,6 +268,20 @@ class Case:
             self.findings.zone = self.campaign.schedule.zone
         if isinstance(event, e.CampaignCreated | e.ScheduleChanged):
             self.schedules.append((happened(event), self.campaign.schedule))
+
+    def assume(self, tick: Tick) -> None:
+        """One of the old system's."""
+        self.old_ticks.take(tick)
+        self.old_since = self.old_since or tick.at
+
+    def own_time_begins(self, event: AsRecorded) -> None:
+        """What was assumed of the old system's time ends here; nothing of it reaches what our own senders did."""
+        self.close_what_is_open(self.old_ticks.latest["v1"].at if self.old_ticks.latest else happened(event))
+        fold(self.campaign, event)
+        self.campaign.mails = Tally(self.campaign.mails)
+
+    def close_what_is_open(self, end: datetime) -> None:
+        """Each with the reason of the side that has not sent it."""
 
     def begin_again(self, column: int, now: datetime) -> None:
         """The sender of this column owns the campaign from here on: it goes on from what really was."""
@@ -252,7 +302,7 @@ class Case:
             self._imported_at = at
 
     def _recorded_mail(self, event: e.Event, key: Key, sender: e.Sender, own: int) -> Mail:
-        ticks, mine = self.past.ticks, self.findings.decided(key, own)
+        ticks, mine = self.ticks, self.findings.decided(key, own)
         number = ticks.numbers[sender]
         if mine is not None and ticks.is_open(sender, mine.tick, getattr(event, "runner", None)):
             number = mine.tick
@@ -268,8 +318,7 @@ class Case:
         if isinstance(event, e.EmailFailed):
             return
         self.judge_state(R, event.position, event.lead_id, at)
-        mailbox = self.past.mailbox(self.campaign.mailbox)
-        self.judge_rules(R, event.lead_id, at, self.recorded.judge(at), mailbox)
+        self.judge_rules(R, event.lead_id, at, self.recorded.judge(at), self.mailbox)
 
     def judge_state(self, column: int, position: int, lead_id: int, at: datetime) -> bool:
         """Does this lead wait? If not, it is a duplicate or forbidden."""
@@ -300,8 +349,8 @@ class Case:
 
 
 def decision(campaign: Campaign, event: e.Event) -> e.Sender | None:
-    """The sender that this event says decided to mail a lead; None for any other event. An acceptance without a lock
-    is an imported one."""
+    """The sender that this event says decided to mail a lead; None for any other event. While an old system mails the
+    campaign, what is imported is held against V1; after that it is what others do."""
     kind = type(event)
     if kind not in LEAD_DECISIONS:
         return None
@@ -309,8 +358,8 @@ def decision(campaign: Campaign, event: e.Event) -> e.Sender | None:
         return event.sender
     if isinstance(event, e.EmailFailed):
         return event.sender if event.token is None else None
-    if isinstance(event, e.EmailSent) and event.token not in campaign.open:
-        return campaign.owner if campaign.owner in CADENCE else "v1"  # the old system, where nobody here owns it
+    if isinstance(event, e.EmailSent) and event.imported is not None and campaign.observed:
+        return "v1"
     return None
 
 

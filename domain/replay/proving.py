@@ -16,7 +16,7 @@ from domain.replay.findings import Findings
 from domain.replay.mutants import mutants
 from domain.replay.past import Setup
 from domain.replay.slices import Slice, compared, decided_at, state_after
-from domain.replay.ticks import Row, Step, Tick, cut, in_order
+from domain.replay.ticks import Row, Step, Tick, cut, happened, in_order
 
 LOOKS = 200
 """Ticks at which the history is cut to see that nothing looks ahead."""
@@ -137,7 +137,7 @@ def _same_when_cut(window: Slice, setup: Setup, nth: int, decided: str) -> bool:
     steps = list(islice(window.steps(), nth + 1))
     place = max((step[0] for step in steps if not isinstance(step, Tick)), default=0)
     tick = steps[-1]
-    at = tick.at if isinstance(tick, Tick) else window.rows[0][1].recorded_at
+    at = tick.at if isinstance(tick, Tick) else happened(tick[1])
     place = max([place, *(row[0] for row in window.ticks if _is_of(row[1], tick))])
     rows = [row for row in window.rows if row[0] <= place]
     short = replace(window, rows=rows, ticks=cut(window.ticks, place, at))
@@ -169,9 +169,10 @@ def _owner(part: Slice) -> e.Sender:
 
 
 def _somebody(part: Slice) -> int:
-    """A lead from the middle of those that were sent at once."""
-    sent = [event.lead_id for _, event in part.rows if isinstance(event, e.EmailSent) and event.attempt == 1]
-    return sent[len(sent) // 2] if sent else 0
+    """A lead from the middle of those that were sent at once: by one of our senders, if they sent any."""
+    sent = [event for _, event in part.rows if isinstance(event, e.EmailSent) and event.attempt == 1]
+    sent = [event for event in sent if event.imported is None] or sent
+    return sent[len(sent) // 2].lead_id if sent else 0
 
 
 def _differs(found: Findings) -> bool:

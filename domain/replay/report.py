@@ -77,10 +77,11 @@ class CauseCount(Part):
 
 
 class Fidelity(Part):
-    """How far a sender's replay gives what that sender did. None: it never ticked, or its settings were changed."""
+    """How far a sender's replay gives what that sender did; of an old system's mails, how far our V1 gives them. None:
+    it never ticked, or its settings were changed."""
 
     column: Literal["A", "B"]
-    sender: Literal["v1", "v2"]
+    sender: Literal["v1", "v2", "old system"]
     mails: int
     same: int
     share: float | None

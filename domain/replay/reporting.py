@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from itertools import accumulate, pairwise
+from typing import Literal
 
 from domain import calendar, campaign, counting, gate, leads, mailbox, policies, rules
 from domain.calendar import clock_of
 from domain.counting import EPOCH
+from domain.legacy import OLD_SYSTEM
 from domain.replay.classes import CRITICAL, WEIGHTS, Column, Difference, DifferenceClass
-from domain.replay.findings import COLUMNS, A, B, Findings, Tally
+from domain.replay.findings import COLUMNS, OLD, A, B, Findings, Tally
 from domain.replay.past import Case, Setup
 from domain.replay.proving import Proof
 from domain.replay.report import (
@@ -78,6 +80,8 @@ def report(case: Case, setup: Setup, about: About, proof: Proof | None) -> Repor
     unknown_ = findings.classes.get(DifferenceClass.UNKNOWN)
     unknown = unknown_.root + unknown_.consequence if unknown_ else 0
     fidelity = [_fidelity(findings, column, side) for column, side in ((A, setup.a), (B, setup.b))]
+    if findings.held_against[OLD]:
+        fidelity.append(_fidelity_of_old(findings, setup))
     verdict, why = _verdict(fidelity, proof, findings.judged, open_, of_b + crashes)
     exists = case.campaign.exists
     return Report(
@@ -144,7 +148,9 @@ def _verdict(
         return "INCONCLUSIVE", "no sender was replayed as it was recorded"
     for one in measured:
         if one.share is not None and one.share < LEAST_FIDELITY:
-            return "INCONCLUSIVE", f"{one.sender} replayed gives {one.share:.2%} of what {one.sender} did"
+            is_old = one.sender == OLD_SYSTEM
+            replayed, did = ("our v1", f"the {OLD_SYSTEM}") if is_old else (one.sender, one.sender)
+            return "INCONCLUSIVE", f"{replayed} replayed gives {one.share:.2%} of what {did} did"
     if differences or critical:
         return "DIFFERENT", ""
     return "EQUIVALENT", ""
@@ -154,6 +160,13 @@ def _fidelity(findings: Findings, column: int, side: Side) -> Fidelity:
     mails, same = findings.held_against[column], findings.faithful[column]
     share = _share(same, mails)
     return Fidelity(column="A" if column == A else "B", sender=side.sender, mails=mails, same=same, share=share)
+
+
+def _fidelity_of_old(findings: Findings, setup: Setup) -> Fidelity:
+    """How far our V1 gives what an old system did."""
+    mails, same = findings.held_against[OLD], findings.faithful[OLD]
+    column: Literal["A", "B"] = "A" if setup.column("v1") == A else "B"
+    return Fidelity(column=column, sender=OLD_SYSTEM, mails=mails, same=same, share=_share(same, mails))
 
 
 def _share(part: int, whole: int) -> float | None:

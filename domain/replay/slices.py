@@ -4,20 +4,21 @@ What a comparison proves itself on, and what another process is handed to do the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from domain import events as e
 from domain import mailbox as mailboxes
-from domain.campaign import Campaign, evolve
+from domain.campaign import Campaign
 from domain.mailbox import Mailbox
 from domain.replay.findings import Findings
 from domain.replay.free import Free
+from domain.replay.imported import TicksAssumed, fold, unlimited
 from domain.replay.locked import Locked
 from domain.replay.past import MAILBOX, Setup
 from domain.replay.sides import said
-from domain.replay.ticks import Row, Step, Tick, in_order
+from domain.replay.ticks import Row, Step, Tick, happened, in_order
 from domain.replay.worlds import replies_of
 from domain.snapshot import freeze, freeze_mailbox, thaw, thaw_mailbox
 
@@ -88,18 +89,31 @@ def take(
 
 
 def decided_at(part: Slice, setup: Setup, steps: Iterable[Step]) -> Iterator[tuple[int, str]]:
-    """What both policies say at each tick on the state that was, and the number of the step: nothing else is kept."""
+    """What both policies say at each tick on the state that was, and the number of the step: nothing else is kept. Of
+    ticks that are assumed between two events, at the first and at the last."""
     campaigns, boxes = part.states()
     campaign = campaigns[0] if campaigns else Campaign(part.stream)
     known = {box.stream: box for box in boxes}
     for nth, step in enumerate(steps):
         if not isinstance(step, Tick):
             _fold(campaign, known, step[1])
-        elif campaign.exists and step.sender == campaign.owner:
-            mailbox = known.setdefault(f"{MAILBOX}{campaign.mailbox}", Mailbox(f"{MAILBOX}{campaign.mailbox}"))
-            if mailbox.exists:
-                answers = [said(side.decide(campaign, mailbox, step.at)) for side in setup.sides]
-                yield nth, f"{step.at.isoformat()} {answers}"
+        for tick in _ticks(step):
+            if campaign.exists and tick.sender == campaign.owner and (mailbox := _mailbox(campaign, known)).exists:
+                answers = [said(side.decide(campaign, mailbox, tick.at)) for side in setup.sides]
+                yield nth, f"{tick.at.isoformat()} {answers}"
+
+
+def _ticks(step: Step) -> Iterable[Tick]:
+    if isinstance(step, Tick):
+        return (step,)
+    return step[1].ends() if isinstance(step[1], TicksAssumed) else ()
+
+
+def _mailbox(campaign: Campaign, known: Mapping[str, Mailbox]) -> Mailbox:
+    """The one that it sends through."""
+    if campaign.observed:
+        return unlimited(campaign.schedule.zone)
+    return known.get(f"{MAILBOX}{campaign.mailbox}") or Mailbox("")
 
 
 def state_after(part: Slice, steps: Iterable[Step]) -> tuple[bytes | None, tuple[tuple[str, bytes], ...]]:
@@ -115,14 +129,14 @@ def state_after(part: Slice, steps: Iterable[Step]) -> tuple[bytes | None, tuple
 
 def _begins(event: e.Event, start: datetime | None) -> bool:
     if start is not None:
-        return event.recorded_at >= start
+        return happened(event) >= start
     return isinstance(event, e.CampaignStarted | e.EmailLocked | e.EmailSent)
 
 
 def _fold(campaign: Campaign, boxes: dict[str, Mailbox], event: e.Event) -> None:
     stream = event.originator_id
     if stream == campaign.stream:
-        evolve(campaign, event)
+        fold(campaign, event)
     elif stream.startswith(MAILBOX):
         if stream not in boxes:
             boxes[stream] = Mailbox(stream)

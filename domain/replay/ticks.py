@@ -67,18 +67,23 @@ def in_order(rows: Iterable[Row], ticks: Sequence[Row]) -> Iterator[Step]:
 
 
 def cut(ticks: Iterable[Row], position: int, at: datetime) -> list[Row]:
-    """The tick events as they were known at this place of the log and time: of a run that was under way, its ticks so
-    far, as if it had been written down there."""
+    """The tick events as they were known at this place of the log and time: of runs that are written down later, the
+    ticks so far, as if each run had ended with them."""
     known: list[Row] = []
     for place, event in ticks:
         if place <= position:
             known.append((place, event))
-        elif isinstance(event, e.TicksIdle) and event.first_at <= at and event.count:
-            every = (event.last_at - event.first_at) / max(event.count - 1, 1)
-            so_far = min(event.count, (at - event.first_at) // every + 1 if every else event.count)
-            last = event.first_at + every * (so_far - 1)
-            known.append((position + 1, event.model_copy(update={"count": so_far, "last_at": last})))
+        elif (run := _run(event, 0, place)) is not None and run.first <= at:
+            so_far = min(run.ticks, (at - run.first) // run.every + 1 if run.every else run.ticks)
+            known.append((place, event.model_copy(update={"count": so_far, **_end(event, run, so_far)})))
     return known
+
+
+def _end(event: e.Event, run: _Run, ticks: int) -> dict[str, datetime]:
+    """What a run says of its end when it has so many ticks."""
+    if isinstance(event, e.TicksMissed):
+        return {"before": run.first + run.every * ticks}
+    return {"last_at": run.first + run.every * (ticks - 1)}
 
 
 class Grid:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import takewhile
 
 from domain import events as e
 from domain import mailbox as mailboxes
-from domain.campaign import Campaign, evolve
+from domain.campaign import Campaign
 from domain.events import Event
 from domain.leads import LeadState
+from domain.legacy import OLD_SYSTEM
 from domain.mailbox import Mailbox
+from domain.replay.imported import fold
+from domain.replay.ticks import Row, happened
 
 MAILBOX = "mailbox-"
 
@@ -53,16 +57,25 @@ class Then:
         return sorted(found, key=lambda position: (self.campaign.priority(position), position))
 
 
-def at(stream: str, rows: Iterable[tuple[int, Event]], instant: datetime) -> Then:
+def at(stream: str, rows: Iterable[Row], instant: datetime) -> Then:
     """The campaign of this stream as it was at `instant`: what was recorded up to it has happened."""
+    return _up_to(stream, rows, instant, lambda event: event.recorded_at)
+
+
+def laid_out_at(stream: str, rows: Iterable[Row], instant: datetime) -> Then:
+    """The same before the ledger knew of the campaign: what had happened up to it, of a past that is laid out."""
+    return _up_to(stream, takewhile(lambda row: row[0] < 0, rows), instant, happened)
+
+
+def _up_to(stream: str, rows: Iterable[Row], instant: datetime, when: Callable[[Event], datetime]) -> Then:
     then = Then(Campaign(stream))
     for position, event in rows:
-        if event.recorded_at > instant:
+        if when(event) > instant:
             break
-        then.position = position
+        then.position = max(position, 0)
         if event.originator_id == stream:
             _note(then, event)
-            evolve(then.campaign, event)
+            fold(then.campaign, event)
         else:
             box = then.mailboxes.setdefault(event.originator_id, Mailbox(event.originator_id))
             mailboxes.evolve(box, event)
@@ -74,6 +87,9 @@ def _note(then: Then, event: Event) -> None:
         case e.EmailLocked():
             locked = AttemptThen(event.lead_id, event.attempt, event.sender, "locked", event.recorded_at)
             then.attempts[event.lead_id, event.attempt] = replace(locked, message_id=event.message_id)
+        case e.EmailSent(imported=e.ImportedSend(message_id=message_id)):
+            sent = AttemptThen(event.lead_id, event.attempt, OLD_SYSTEM, "sent", None, message_id=message_id)
+            then.attempts[event.lead_id, event.attempt] = replace(sent, finished_at=happened(event))
         case e.EmailSent():
             _finish(then, event, "sent", event.code)
         case e.EmailFailed():
@@ -93,6 +109,7 @@ def _finish(
     then: Then, event: e.EmailSent | e.EmailFailed | e.EmailInDoubt | e.InDoubtResolved, outcome: str, code: int | None
 ) -> None:
     key = (event.lead_id, event.attempt)
-    started = then.attempts.get(key) or AttemptThen(*key, then.campaign.owner, outcome, None)
+    whose = OLD_SYSTEM if then.campaign.observed else then.campaign.owner
+    started = then.attempts.get(key) or AttemptThen(*key, whose, outcome, None)
     finished_at = event.occurred_at or event.recorded_at
     then.attempts[key] = replace(started, outcome=outcome, finished_at=finished_at, code=code or started.code)

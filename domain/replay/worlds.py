@@ -70,6 +70,7 @@ class World(Rehearsal):
             self._take_over(self._side)
         elif isinstance(event, e.EmailQueued):
             evolve(campaign, event)
+            campaign.roll.move(event.position, self._case.campaign.roll.state(event.position), event.v1_status)
         elif isinstance(event, e.EmailSkipped | e.ContactChanged):
             if campaign.roll.state(event.position) is LeadState.QUEUED:
                 evolve(campaign, event)
@@ -91,6 +92,8 @@ class World(Rehearsal):
         """This side owns it, under its settings."""
         campaign = self.campaign
         campaign.owner = side.sender
+        if campaign.legacy is not None:
+            campaign.legacy.observed = False
         campaign.limits = side.what_if.limits(campaign.limits)
         campaign.schedule = side.what_if.schedule(campaign.schedule)
 
@@ -201,14 +204,14 @@ class World(Rehearsal):
         self._case.judge_rules(self._column, send.lead_id, now, judged, self.mailbox)
 
     def _column_mail(self, send: Send, now: datetime, number: int) -> Mail:
-        campaign, latest = self.campaign, self._case.past.ticks.latest.get(self._side.sender)
+        campaign, latest = self.campaign, self._case.ticks.latest.get(self._side.sender)
         assumed = latest is None or latest.kind is TickKind.ASSUMED
         said = (campaign.content_version, campaign.revision(send.position), campaign.mailbox)
         return Mail(now, number, self._case.past.place, *said, assumed)
 
     def _mailbox_now(self) -> Mailbox:
         """The real one, but for this campaign's mails, which are those of this world."""
-        real = self._case.past.mailbox(self.campaign.mailbox) if self.campaign.exists else Mailbox("")
+        real = self._case.mailbox if self.campaign.exists else Mailbox("")
         mailbox = copy(real)
         mailbox.mails = _Otherwise(real.mails, self.recorded, self._sent)
         return mailbox

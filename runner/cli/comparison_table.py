@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
+from domain.legacy import OLD_SYSTEM
+from domain.replay.findings import OF_OLD_SYSTEM
 from domain.replay.report import DifferencePart, ProofPart, Report, ShiftPart
 from runner.cli.output import local
 
@@ -101,9 +103,11 @@ def _fidelity(report: Report) -> Iterator[str]:
     for one in report.fidelity:
         if one.share is not None:
             differ = one.mails - one.same
-            yield _line("Fidelity", f"R vs {one.column}  {_percent(one.share)} of {one.mails:,} by {one.sender}")
+            who = f"the {OLD_SYSTEM}" if (is_old := one.sender == OLD_SYSTEM) else one.sender
+            yield _line("Fidelity", f"R vs {one.column}  {_percent(one.share)} of {one.mails:,} by {who}")
             if differ:
-                causes = ", ".join(f"{cause.mails} {cause.cause}" for cause in report.causes)
+                told = [cause for cause in report.causes if (cause.cause == OF_OLD_SYSTEM) is is_old]
+                causes = ", ".join(f"{cause.mails} {cause.cause}" for cause in told)
                 yield _line("", f"{differ} differ: {causes}")
 
 

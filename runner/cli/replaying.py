@@ -9,9 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from domain.leads import LeadState
+from domain.legacy import OLD_SYSTEM
 from domain.policies import Send, next_send
 from domain.replay.past import Setup
-from domain.replay.travel import Then, at
+from domain.replay.travel import Then, at, laid_out_at
 from runner.cli.comparing import From, To, local_instant, require_campaign
 from runner.cli.completing import CampaignNumber
 from runner.cli.context import LARGEST_NUMBER, command, workplace
@@ -55,7 +56,10 @@ def replay_at(
     with workplace() as place:
         zone = require_campaign(place, number)
         instant = local_instant(time, zone, field="TIME")
-        then = at(campaign_stream(number), History(place.ledger, [number]).rows(), instant)
+        stream, history = campaign_stream(number), History(place.ledger, [number])
+        then = at(stream, history.as_recorded(), instant)
+        if not then.campaign.exists:
+            then = laid_out_at(stream, history.rows(), instant)
     status = _status(number, then, instant, zone, form) if then.campaign.exists else None
     queue = [_lead(then, position, zone, form) for position in then.waiting()[:limit]]
     newest = list(then.attempts.values())[::-1][:limit]
@@ -92,7 +96,7 @@ def replay_check(number: CampaignNumber, start: From = None, end: To = None, for
             "same": one.same,
             "share": f"{one.same / one.mails:.2%}",
             "differ": one.mails - one.same,
-            "causes": ", ".join(f"{count} {cause}" for cause, count in checked.causes.items()),
+            "causes": ", ".join(f"{count} {cause}" for cause, count in one.causes.items()),
         }
         for one in checked.senders
     ]
@@ -119,7 +123,7 @@ def _status(number: int, then: Then, instant: datetime, zone: str, form: Format)
         "id": number,
         "name": campaign.name,
         "status": str(campaign.status),
-        "owner": campaign.owner,
+        "owner": OLD_SYSTEM if campaign.observed else campaign.owner,
         **{name: campaign.roll.counts[state] for state, name in STATES},
         "mails_today": campaign.mails.on_date_of(instant, campaign.schedule.zone),
         "next_mail": "now" if is_due else shown(wait.until if wait else None, zone, form),

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from domain.events import Sender
-from domain.replay.findings import A, B
+from domain.legacy import OLD_SYSTEM
+from domain.replay.findings import OF_OLD_SYSTEM, OLD, A, B
 from domain.replay.noise import UNEXPLAINED
 from domain.replay.past import Setup
 from runner.replaying.comparing import run
@@ -17,16 +18,18 @@ from runner.store.ledger import Ledger, campaign_stream
 
 @dataclass(frozen=True, slots=True)
 class SenderChecked:
-    """Mails that this sender decided, and on how many of them today's code decides the same in the same tick."""
+    """Mails that this sender, or an old system, decided; on how many of them today's code decides the same in the same
+    tick; and why not on the others."""
 
-    sender: Sender
+    sender: Sender | str
     mails: int
     same: int
+    causes: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """Both senders, and why there are differences."""
+    """Whoever mailed somebody, and all that explains differences."""
 
     senders: Sequence[SenderChecked]
     causes: Mapping[str, int]
@@ -43,9 +46,13 @@ def decided_again(ledger: Ledger, number: int, setup: Setup) -> Checked:
     with replaying(), without_search_for_garbage():
         cases, _ = run(history, setup)
     findings = cases[campaign_stream(number)].findings
+    causes = dict(sorted(findings.causes.items()))
+    own = {cause: mails for cause, mails in causes.items() if cause != OF_OLD_SYSTEM}
+    of_old = {cause: mails for cause, mails in causes.items() if cause == OF_OLD_SYSTEM}
+    whose = [(A, setup.a.sender, own), (B, setup.b.sender, own), (OLD, OLD_SYSTEM, of_old)]
     senders = [
-        SenderChecked(side.sender, findings.held_against[column], findings.faithful[column])
-        for column, side in ((A, setup.a), (B, setup.b))
+        SenderChecked(sender, findings.held_against[column], findings.faithful[column], why)
+        for column, sender, why in whose
         if findings.held_against[column]
     ]
-    return Checked(senders, dict(sorted(findings.causes.items())))
+    return Checked(senders, causes)

@@ -14,6 +14,7 @@ from domain import events as e
 from domain.replay import slices
 from domain.replay.accepting import Acceptance
 from domain.replay.free import Free
+from domain.replay.imported import EVERY
 from domain.replay.locked import Locked
 from domain.replay.past import Case, Past, Setup, Witness
 from domain.replay.proving import Proof, prove
@@ -135,7 +136,7 @@ def _report(case: Case, past: Past, history: History, setup: Setup, proof: Proof
         last_position=history.last_position(case.stream),
         history=history.digest(case.stream),
         events=history.events(case.stream),
-        ticks=past.ticks.numbers.total(),
+        ticks=past.ticks.numbers.total() + case.old_ticks.numbers["v1"],
         first_at=case.began,
         last_at=case.ends_at,
         zone_database=versions.zone_database(),
@@ -147,6 +148,14 @@ def _report(case: Case, past: Past, history: History, setup: Setup, proof: Proof
 
 
 def _assumed(case: Case, past: Past, setup: Setup) -> Iterable[str]:
+    latest = case.old_ticks.latest.get("v1")
+    if latest is not None and case.is_judged(latest.at):
+        since, made = case.old_since, case.old_ticks.numbers["v1"]
+        yield (
+            f"{made} ticks of the old system, one in {EVERY.total_seconds():g} s, from {since:%Y-%m-%d %H:%M} to "
+            f"{latest.at:%Y-%m-%d %H:%M} UTC; whom it mailed waited from its start on, under the settings that were "
+            "imported, and no mailbox's limit"
+        )
     for sender, grid in sorted(past.ticks.grids.items()):
         since = past.ticks.assumed_from
         every = f"one in {grid.every.total_seconds():g} s"

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Callable, Collection, Iterator
 from operator import itemgetter
 
-from domain.events import TOPICS, Event
+from domain.events import EVENT_TYPES, Event
 from projections.event_log import OF_TOPIC
 from runner.store.mapper import read_event
 from runner.store.recorder import LedgerRecorder, LogRow
@@ -44,12 +44,13 @@ class LogReader:
         return sorted(found, key=itemgetter(0))
 
     def of_kinds(self, stream: str, *kinds: type[Event]) -> list[Row]:
-        """The events of a stream that are of these kinds, in log order."""
+        """The events of a stream that are of these kinds, of whatever version, in log order."""
         statement = OF_TOPIC[self._recorder.dialect.name]
         found = [
             read(row)
-            for kind in kinds
-            for row in self._recorder.events(statement, {"stream": stream, "topic": TOPICS[kind]})
+            for topic, kind in EVENT_TYPES.items()
+            if kind in kinds
+            for row in self._recorder.events(statement, {"stream": stream, "topic": topic})
         ]
         return sorted(found, key=itemgetter(0))
 

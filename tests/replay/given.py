@@ -12,8 +12,10 @@ from domain.calendar import Schedule
 from domain.replay.classes import Column, DifferenceClass
 from domain.replay.findings import Findings
 from domain.replay.free import Free
+from domain.replay.imported import laid_out
 from domain.replay.locked import Locked
 from domain.replay.past import Setup
+from domain.replay.slices import Slice, take
 from domain.replay.ticks import Row, in_order
 from domain.replay.worlds import replies_of
 from domain.rules import Limits
@@ -69,6 +71,20 @@ class Recorded:
         placed = list(enumerate(events, start=1))
         is_tick = [row for row in placed if row[1].originator_id.startswith("ticks-")]
         return cls(stream, [row for row in placed if row not in is_tick], is_tick)
+
+    @classmethod
+    def of_imported(cls, events: Iterable[e.Event], stream: str = "campaign-1") -> Recorded:
+        """That of events as they came, where an import told them to begin with."""
+        recorded = cls.of_events(events, stream)
+        mine = (place for place, event in recorded.rows if isinstance(event, e.TakenOver))
+        until = next(mine, recorded.rows[-1][0] + 1)
+        old = [event for place, event in recorded.rows if event.originator_id == stream and place < until]
+        others = [row for row in recorded.rows if row[1] not in old]
+        return cls(stream, [*laid_out(old), *others], recorded.ticks)
+
+    def part(self) -> Slice:
+        """All of it, as a comparison proves itself on it."""
+        return take(self.stream, self.rows, self.ticks, self.rows, None, None)
 
     def compared(self, setup: Setup | None = None, **changes: object) -> Findings:
         """What a comparison finds."""

@@ -21,7 +21,7 @@ from runner.replaying.again import digest_elsewhere
 from runner.replaying.history import History
 from tests.databases import on_sqlite
 from tests.faults.world import World
-from tests.replay.given import HOUR, MINUTE, MONDAY, OFFICE, PACED, run
+from tests.replay.given import DAY, HOUR, MINUTE, MONDAY, OFFICE, PACED, run
 
 pytestmark = on_sqlite
 
@@ -53,6 +53,18 @@ def test_it_holds_over_a_slice_from_the_middle_of_a_state(part: Slice, world: Wo
 
     assert (len(short.rows), short.is_whole) == (9, False)
     assert prove(short, Setup()).holds
+
+
+def test_it_holds_where_several_runs_of_idle_ticks_lie_between_two_mails(world: World) -> None:
+    """A run is written down every hour, and a mail leaves every third."""
+    limits = PACED.model_copy(update={"delay_s": 9_000})
+    world.campaign(1, "v1", ["lead"] * 8, limits=limits)
+    run(world, MONDAY, MONDAY + DAY)
+
+    proof = prove(slice_of(world, None), Setup())
+
+    assert proof.looks >= 30
+    assert proof.looked_ahead == 0
 
 
 def test_a_policy_that_draws_lots_is_not_deterministic(part: Slice) -> None:

@@ -30,6 +30,10 @@ def idle(position: int, first: float, last: float, count: int, sender: e.Sender 
     return tick_event(e.TicksIdle, position, last, sender, **said)
 
 
+def missed(position: int, count: int, after: float, before: float) -> Row:
+    return tick_event(e.TicksMissed, position, before, count=count, after=at(after), before=at(before))
+
+
 def told(steps: list[Step]) -> list[tuple[str, float]]:
     """Ticks by their kind and events by their class, with the minute."""
     return [
@@ -77,9 +81,7 @@ def test_a_run_comes_no_earlier_than_the_tick_before_it() -> None:
 
 
 def test_missed_ticks_lie_between_the_last_and_the_first() -> None:
-    missed = tick_event(e.TicksMissed, 1, 10, count=3, after=at(6), before=at(10))
-
-    [first, *_, last] = list(in_order([], [missed]))
+    [first, *_, last] = list(in_order([], [missed(1, 3, after=6, before=10)]))
 
     assert isinstance(first, Tick)
     assert (first.kind, first.at, first.between) == (TickKind.MISSED, at(7), (at(6), at(10)))
@@ -97,7 +99,15 @@ def test_a_cut_run_ends_with_its_ticks_so_far() -> None:
     [(position, run)] = cut([idle(9, 0, 10, 11)], position=5, at=at(3.5))
 
     assert isinstance(run, e.TicksIdle)
-    assert (position, run.count, run.last_at) == (6, 4, at(3))
+    assert (position, run.count, run.last_at) == (9, 4, at(3))
+
+
+def test_all_runs_so_far_are_known_where_nothing_else_was_written_between_them() -> None:
+    runs = [idle(8, 0, 1, 2), idle(9, 2, 3, 2), missed(10, 3, after=3, before=7), idle(11, 7, 9, 3)]
+
+    steps = list(in_order([], cut(runs, position=5, at=at(5))))
+
+    assert told(steps) == [("idle", 0), ("idle", 1), ("idle", 2), ("idle", 3), ("missed", 4), ("missed", 5)]
 
 
 def test_a_grid_begins_at_the_tick_before_and_gives_each_once() -> None:

@@ -13,6 +13,7 @@ from sqlalchemy.engine import URL
 
 import runner.store.postgres
 import runner.store.sqlite
+from domain.events import EmailSent
 from projections import kept
 from projections.bulk import COPY_FROM_ROWS
 from runner.store.ledger import Ledger
@@ -171,6 +172,16 @@ def test_the_tail_inside_the_lock_holds_what_others_appended_meanwhile(ledger: L
     recorder_of(other).append([event(2), event(1, "campaign-2"), event(3)])
     with recorder_of(ledger).append_lock() as appending:
         assert [stored.originator_version for stored in appending.tail("campaign-1", 1)] == [2, 3]
+
+
+def test_events_of_a_kind_are_those_of_all_its_versions(ledger: Ledger) -> None:
+    sent = (
+        b'{"recorded_at":"2025-03-04T11:00:00Z","position":0,"lead_id":100,"attempt":1,"token":"token-01","code":250}'
+    )
+    versions = [StoredEvent("campaign-1", number, f"EmailSent/{number}", sent) for number in (1, 2)]
+    recorder_of(ledger).append([*versions, event(3)])
+
+    assert [one.originator_version for _, one in ledger.histories.of_kinds("campaign-1", EmailSent)] == [1, 2]
 
 
 def test_a_database_that_stays_locked_is_an_error_of_the_library_and_waiting_ends(
