@@ -1,12 +1,13 @@
 """Is a campaign all right since it changed hands? Eight questions, each answered from the events alone, with the
 number of cases and the places in the ledger that are the evidence. No case is no answer: NO DATA is never a pass.
 
-Due is what the owner's own policy says: a mail that was due and did not leave is missed, a quiet night is not.
+Due is what the owner's own policy says: a mail that was due and did not leave is missed, a quiet night is not. Where
+a shadow decided beside the owner, what that would have sent was due as well.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,9 +17,12 @@ from domain import mailbox as mailboxes
 from domain.analysis import MOVED_SINCE, UNKNOWN_SENDS, moved_since, stray_rows
 from domain.campaign import Campaign, Status, evolve
 from domain.checks import Mailed, Standing
+from domain.counting import EPOCH
 from domain.leads import LeadState
 from domain.mailbox import Mailbox
+from domain.owed import NO_REASON, ByShadow, Owed, by_place
 from domain.policies import Send, earliest_send, next_send
+from domain.rules import Wait
 
 GRACE = timedelta(minutes=10)
 """Open time that a mail may be due before it counts as missed: two ticks, a slow server, a neighbour's turn."""
@@ -32,13 +36,16 @@ OWNER_CHANGES = (e.CampaignCreated, e.TakenOver, e.MigratedToV2, e.RolledBack)
 
 @dataclass(slots=True)
 class Answer:
-    """What is true of one question. `evidence`: positions in the ledger, of what is broken, or of the cases."""
+    """What is true of one question. `evidence`: positions in the ledger, of what is broken, or of the cases. `by`: what
+    it was judged by, where there is more than one way; `shadow`: what was due by it, if it had something to say."""
 
     question: str
     cases: int = 0
     broken: int = 0
     evidence: list[int] = field(default_factory=list)
     says: str = ""
+    by: str = ""
+    shadow: ByShadow | None = None
 
     @property
     def verdict(self) -> str:
@@ -46,6 +53,12 @@ class Answer:
         if self.broken:
             return "FAIL"
         return "PASS" if self.cases else "NO DATA"
+
+    @property
+    def words(self) -> str:
+        """What it says, and what it was judged by."""
+        by = self.shadow.words if self.shadow is not None else self.by
+        return "; ".join(part for part in (self.says, by) if part)
 
     def judge(self, kept: bool, position: int, says: str = "") -> None:
         """One case more, and where it stands."""
@@ -62,16 +75,17 @@ def verify(
     stream: str,
     log: Iterable[tuple[int, e.Event]],
     *,
+    shadow: Iterable[tuple[int, e.Event]] = (),
     suppressed: Mapping[int, datetime],
     since: datetime | None,
     now: datetime,
 ) -> list[Answer]:
     """The answers about a campaign since its last change of owner, or `since`.
 
-    `log`: the campaign's events and those of its mailboxes, in the order of the ledger, with positions. `suppressed`:
-    since when whose lead number is on the list of those who must not be mailed.
+    `log`: the campaign's events and those of its mailboxes, in the order of the ledger, with positions. `shadow`: those
+    of its shadow. `suppressed`: since when whose lead number is on the list of those who must not be mailed.
     """
-    examination = _Examination(stream, suppressed, since)
+    examination = _Examination(stream, shadow, suppressed, since)
     for position, event in log:
         examination.take(position, event)
     return examination.finish(now)
@@ -81,7 +95,7 @@ class _Answers:
     """One set of them, begun anew when the owner changes."""
 
     def __init__(self) -> None:
-        self.sending = Answer("are mails sent when they are due?")
+        self.sending = Answer("are mails sent when they are due?", by="by open time")
         self.duplicates = Answer("is nobody mailed twice?")
         self.schedule = Answer("is the schedule kept?")
         self.limits = Answer("are limits and delay kept?")
@@ -100,9 +114,17 @@ class _Answers:
 class _Examination:
     """Follows the log and judges each event before it is applied."""
 
-    def __init__(self, stream: str, suppressed: Mapping[int, datetime], since: datetime | None) -> None:
+    def __init__(
+        self,
+        stream: str,
+        shadow: Iterable[tuple[int, e.Event]],
+        suppressed: Mapping[int, datetime],
+        since: datetime | None,
+    ) -> None:
         self._campaign = Campaign(stream)
         self._mailboxes: dict[str, Mailbox] = {}
+        self._beside = deque(by_place(shadow))
+        self._owed: Owed | None = None
         self._suppressed = suppressed
         self._since = since
         self._answers = _Answers()
@@ -110,24 +132,59 @@ class _Examination:
         self._mailed = Mailed()
         self._accepted: Counter[int] = Counter()
         self._due: datetime | None = None
+        self._wait: Wait | None = None
+        self._without_reason: datetime | None = None
+        self._passed = EPOCH
         self._position = 0
 
     def take(self, position: int, event: e.Event) -> None:
+        while self._beside and self._beside[0][0] < position:
+            _, place, said = self._beside.popleft()
+            self._take_of_shadow(place, said)
+        self._pass_until(event.recorded_at)
         if event.originator_id != self._campaign.stream:
             self._take_of_mailbox(position, event)
         else:
             self._take_of_campaign(position, event)
         self._position = position
         if self._judges(event.recorded_at):
-            self._due = self._due_from(event.recorded_at)
+            self._look(event.recorded_at)
 
     def finish(self, now: datetime) -> list[Answer]:
         """The answers, as things stand now."""
-        if self._due is not None and (late := self._open_time(self._due, now)) > GRACE:
-            self._answers.sending.judge(False, self._position, f"due since {self._due.isoformat()}, open for {late}")
+        for _, place, said in self._beside:
+            self._take_of_shadow(place, said)
+        self._pass_until(now)
+        due, late = self._due, self._open_time(self._due or now, now)
+        self._look(now)
+        if not self._miss_what_is_owed() and due is not None and late > GRACE:
+            self._answers.sending.judge(False, self._position, f"due since {due.isoformat()}, open for {late}")
+        if self._owed is not None:
+            self._answers.sending.shadow = self._owed.told(self._wait.rule if self._wait else None)
         self._account()
         self._look_for_starving(now)
         return self._answers.all()
+
+    def _take_of_shadow(self, place: int, event: e.Event) -> None:
+        self._pass_until(event.decided_at if isinstance(event, e.ShadowDecided) else event.recorded_at)
+        match event:
+            case e.ShadowStarted():
+                self._owed = self._owes_from(event.recorded_at)
+            case e.ShadowStopped() if self._owed is not None:
+                self._miss_what_is_owed()
+                self._owed.ends(event.recorded_at)
+            case e.ShadowDecided() if self._owed is not None and self._judges(event.decided_at):
+                if self._owed.goes_on:
+                    self._owed.decides(place, event, waits=self._waits(event.position, event.attempt))
+            case _:
+                pass
+
+    def _owes_from(self, at: datetime) -> Owed:
+        return Owed(self._campaign.owner, max(at, self._since or at))
+
+    def _waits(self, position: int, attempt: int) -> bool:
+        is_queued = self._campaign.roll.state(position) is LeadState.QUEUED
+        return is_queued and self._campaign.next_attempt(position) == attempt
 
     def _take_of_mailbox(self, position: int, event: e.Event) -> None:
         mailbox = self._mailboxes.setdefault(event.originator_id, Mailbox(event.originator_id))
@@ -146,16 +203,26 @@ class _Examination:
             case e.EmailLocked():
                 self._lock(position, event, judges)
             case e.EmailFailed(token=None) if judges:
-                self._attempted(position, event.recorded_at)
+                self._attempted(position, event)
+            case e.EmailSkipped() if self._owed is not None:
+                self._owed.skips((event.position, self._campaign.next_attempt(event.position)))
             case e.EmailSent():
                 self._sent(position, event, judges)
             case e.LegacyImported() if judges and not self._campaign.observed:
                 self._old_system_did_more(position, event)
-            case _ if isinstance(event, OWNER_CHANGES) and self._since is None:
-                self._answers, self._due = _Answers(), None
             case _:
                 pass
         evolve(self._campaign, event)
+        if isinstance(event, OWNER_CHANGES):
+            self._change_hands(event.recorded_at)
+
+    def _change_hands(self, at: datetime) -> None:
+        """The answers begin anew, unless an instant was named; and the shadow is that of the other sender."""
+        self._miss_what_is_owed()
+        if self._since is None:
+            self._answers, self._due = _Answers(), None
+        if self._owed is not None:
+            self._owed = self._owes_from(at) if self._owed.goes_on else None
 
     def _judges(self, at: datetime) -> bool:
         return self._since is None or at >= self._since
@@ -166,7 +233,7 @@ class _Examination:
         self._standing.count(at)
         if not judges:
             return
-        self._attempted(position, at)
+        self._attempted(position, event)
         answers.schedule.judge(judged.is_open, position, f"lead {event.lead_id} at {at.isoformat()}")
         answers.limits.judge(judged.in_limit, position, f"mail {judged.nth} of {self._standing.day(at)}")
         if judged.gap is not None:
@@ -197,20 +264,48 @@ class _Examination:
             for words in says:
                 self._answers.owner.judge(False, position, words)
 
-    def _attempted(self, position: int, at: datetime) -> None:
+    def _attempted(self, position: int, event: e.EmailLocked | e.EmailFailed) -> None:
         """A mail was tried: it is no longer due. Too late is missed, and says so."""
+        at = event.recorded_at
         late = self._open_time(self._due, at) if self._due is not None else timedelta(0)
-        self._answers.sending.judge(late <= GRACE, position, f"due for {late} of open time")
+        says = f"due for {late} of open time"
+        if self._owed is not None and self._owed.goes_on:
+            owed = self._owed.tries((event.position, event.attempt))
+            if owed > late:
+                late, says = owed, f"due by the shadow for {owed} of open time"
+        self._answers.sending.judge(late <= GRACE, position, says)
         self._due = None
+
+    def _miss_what_is_owed(self) -> bool:
+        """What the shadow would have sent long ago, and the owner gave no reason for: is there any?"""
+        late = self._owed.late(GRACE) if self._owed is not None else []
+        reason = f": {self._wait.rule}" if self._wait is not None and self._wait.rule in NO_REASON else ""
+        for due in late:
+            says = f"lead {due.lead_id} is due by the shadow since {due.decided_at.isoformat()}{reason}"
+            self._answers.sending.judge(False, due.place, says)
+        return bool(late)
+
+    def _look(self, now: datetime) -> None:
+        """What does the owner's policy say now, and from when on has it no reason to wait?"""
+        self._due = self._due_from(now)
+        stands_still = self._wait is not None and self._wait.rule in NO_REASON
+        self._without_reason = now if stands_still else self._due
+
+    def _pass_until(self, at: datetime) -> None:
+        if self._owed is not None and self._owed.any and self._without_reason is not None:
+            self._owed.passes(self._open_time(max(self._without_reason, self._passed), at))
+        self._passed = max(self._passed, at)
 
     def _due_from(self, at: datetime) -> datetime | None:
         """Since when, or from when on, the owner's policy would send; an older due time stays while it still would."""
+        self._wait = None
         mailbox = self._mailboxes.get(f"mailbox-{self._campaign.mailbox}") if self._campaign.exists else None
         if mailbox is None or not mailbox.exists or self._campaign.observed:
             return None
         decision = next_send(self._campaign, mailbox, self._campaign.owner, at)
         if isinstance(decision, Send):
             return at if self._due is None else min(self._due, at)
+        self._wait = decision
         return earliest_send(self._campaign, mailbox, decision, at)
 
     def _open_time(self, start: datetime, end: datetime) -> timedelta:

@@ -22,6 +22,7 @@ SMALL_TABLES = {
     "campaigns": ("id",),
     "campaign_days": ("campaign_id", "date"),
     "cutovers": ("log_position",),
+    "shadows": ("campaign_id",),
     "mailboxes": ("name",),
     "mailbox_days": ("mailbox", "date"),
     "runners": ("runner",),

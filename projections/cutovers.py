@@ -12,6 +12,7 @@ from domain import events as e
 from domain.legacy import OLD_SYSTEM, observed_token
 from projections.batch import FAILED, IN_DOUBT, LOCKED, QUEUED, SENT, Batch, CampaignRows
 from projections.rows import AttemptRow, LeadRow, Outcome
+from projections.shadows import begin_anew
 from projections.times import local_date, time_text
 
 SAID_ELSEWHERE = frozenset({"recorded_at", "occurred_at", "actor", "reason", "epoch", "observations"})
@@ -91,8 +92,9 @@ def _imported(batch: Batch, at: int, event: e.LegacyImported) -> None:
 
 
 def _taken_over(batch: Batch, at: int, event: e.TakenOver) -> None:
-    row = batch.campaign(event).row
-    row.update(observed=0, epoch=event.epoch, owner_since=time_text(event.recorded_at))
+    row, since = batch.campaign(event).row, time_text(event.recorded_at)
+    row.update(observed=0, epoch=event.epoch, owner_since=since)
+    begin_anew(batch, row["id"], since)
     _step(batch, at, event, "taken over")
 
 
@@ -121,13 +123,9 @@ def _rolled_back(batch: Batch, at: int, event: e.RolledBack) -> None:
 
 
 def _owner_changed(batch: Batch, event: e.MigratedToV2 | e.RolledBack, owner: str) -> None:
-    batch.campaign(event).row.update(
-        owner=owner,
-        epoch=event.epoch,
-        owner_since=time_text(event.recorded_at),
-        flagged=0,
-        migration_refused=None,
-    )
+    row, since = batch.campaign(event).row, time_text(event.recorded_at)
+    row.update(owner=owner, epoch=event.epoch, owner_since=since, flagged=0, migration_refused=None)
+    begin_anew(batch, row["id"], since)
 
 
 def _step(batch: Batch, at: int, event: Any, step: str) -> None:

@@ -28,6 +28,7 @@ from projections.batch import (
 )
 from projections.cutovers import CUTOVER_HANDLERS, follow_status, take_in
 from projections.rows import AttemptRow, LeadRow, Outcome, State
+from projections.shadows import SHADOW_HANDLERS, count_try
 from projections.times import local_date, time_text
 
 MAILBOX_STREAM = "mailbox-"
@@ -194,6 +195,7 @@ def _locked(batch: Batch, at: int, event: e.EmailLocked) -> None:
         at,
     )
     batch.add_attempt(lead, attempt)
+    count_try(batch, campaign.id)
 
 
 def _sent(batch: Batch, at: int, event: e.EmailSent) -> None:
@@ -253,6 +255,7 @@ def _try_before_lock(batch: Batch, campaign: CampaignRows, lead: LeadRow, event:
         event.mailbox,
     )
     batch.add_attempt(lead, attempt)
+    count_try(batch, campaign.id)
 
 
 def _is_current(lead: LeadRow, event: e.EmailFailed | e.InDoubtResolved) -> bool:
@@ -405,8 +408,8 @@ def _tested(_batch: Batch, _at: int, _event: e.TestMailSent) -> None:
     """A mail to somebody who is no lead: no view shows it but the count of events."""
 
 
-def _compared(_batch: Batch, _at: int, _event: e.Event) -> None:
-    """What a comparison or a shadow says changes nothing: it is read where it stands."""
+def _compared(_batch: Batch, _at: int, _event: e.DifferenceAccepted) -> None:
+    """What comparisons go by changes nothing: it is read where it stands."""
 
 
 _HANDLERS: dict[type[e.Event], Callable[[Batch, int, Any], None]] = {
@@ -448,9 +451,6 @@ _HANDLERS: dict[type[e.Event], Callable[[Batch, int, Any], None]] = {
     e.TickFinished: _tick_finished,
     e.TicksIdle: _ticks_idle,
     e.DifferenceAccepted: _compared,
-    e.ShadowStarted: _compared,
-    e.ShadowStopped: _compared,
-    e.ShadowDecided: _compared,
-    e.ShadowSummarised: _compared,
+    **SHADOW_HANDLERS,
     e.TicksMissed: _ticks_missed,
 }

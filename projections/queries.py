@@ -14,7 +14,7 @@ from domain.legacy import OLD_SYSTEM
 from projections import views
 from projections.kept import contacts, in_lists, suppressed
 from projections.rows import Outcome, State
-from projections.times import text_time
+from projections.times import text_time, time_text
 
 Row = Mapping[str, Any]
 """A row by column name."""
@@ -126,6 +126,14 @@ def ticks(connection: Connection, *, sender: str | None = None, limit: int | Non
     """Ticks that found work, and runs of idle and missed ones, newest first."""
     query = select(views.ticks).order_by(views.ticks.c.log_position.desc()).limit(limit)
     return _stream(connection, query if sender is None else query.where(views.ticks.c.sender == sender))
+
+
+def ticks_between(connection: Connection, sender: str, since: datetime, until: datetime) -> int:
+    """How many ticks of this sender are on record that began in this time, idle ones too."""
+    ticks = views.ticks
+    made = (ticks.c.sender == sender, ticks.c.kind != "missed")
+    began = (ticks.c.tick_at >= time_text(since), ticks.c.tick_at <= time_text(until))
+    return connection.execute(select(func.sum(ticks.c.count)).where(*made, *began)).scalar_one() or 0
 
 
 def last_ticks(connection: Connection) -> dict[str, str]:
@@ -241,6 +249,13 @@ def suppressed_leads(connection: Connection, number: int) -> dict[int, datetime]
     query = select(contacts.c.lead_id, suppressed.c.added_at).join(suppressed, same)
     found = connection.execute(query.where(contacts.c.campaign_id == number))
     return {row[0]: text_time(row[1]) for row in found}
+
+
+def shadows(connection: Connection) -> list[Row]:
+    """The shadows that are on, by campaign: since when, mails due by them, mails that the owner tried, who waits."""
+    own, of = views.shadows, views.campaigns
+    query = select(own, of.c.owner, of.c.queued).join(of, of.c.id == own.c.campaign_id)
+    return _rows(connection, query.where(own.c.stopped_at.is_(None)).order_by(own.c.campaign_id))
 
 
 def cutover_steps(connection: Connection, number: int) -> list[Row]:

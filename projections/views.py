@@ -142,6 +142,18 @@ cutovers = Table(
 """One row a step of a campaign's way from an old system to V2, or back: what was done, by whom, why, and who owned the
 campaign after it. `details`: what else the event says, as JSON."""
 
+shadows = Table(
+    "shadows",
+    METADATA,
+    Column("campaign_id", WHOLE, primary_key=True, autoincrement=False),
+    Column("since", TEXT, nullable=False),
+    Column("stopped_at", TEXT),
+    Column("due", WHOLE, nullable=False),
+    Column("tried", WHOLE, nullable=False),
+)
+"""One row a campaign that ever had a shadow, since that was last started, or the campaign last changed its owner: mails
+that the other sender would have sent, and mails that the owner tried meanwhile."""
+
 campaign_days = Table(
     "campaign_days",
     METADATA,

@@ -15,10 +15,20 @@ from domain.analysis import Finding, analyse
 from domain.campaign import Campaign
 from domain.cutover import Plan
 from domain.errors import CommandRefused
-from domain.events import CampaignCreated, Event, MailboxAssigned, MigratedToV2, RolledBack
+from domain.events import (
+    CampaignCreated,
+    Event,
+    MailboxAssigned,
+    MigratedToV2,
+    RolledBack,
+    ShadowDecided,
+    ShadowStarted,
+    ShadowStopped,
+)
 from domain.mailbox import Mailbox
 from domain.verifying import Answer, verify
 from projections import queries
+from runner.replaying.shadow import shadow_stream
 from runner.store.ledger import Ledger, campaign_stream, mailbox_stream
 from runner.store.reading import read
 
@@ -173,11 +183,20 @@ def read_back(ledger: Ledger, views: Connection, moved: MigratedToV2 | RolledBac
 
 
 def verified(ledger: Ledger, views: Connection, number: int, *, since: datetime | None, now: datetime) -> list[Answer]:
-    """The answers about a campaign, from its events and those of its mailboxes."""
+    """The answers about a campaign, from its events, those of its mailboxes, and what its shadow decided."""
     stream = campaign_stream(number)
     streams = [stream, *map(mailbox_stream, _mailboxes(ledger, stream))]
-    suppressed = queries.suppressed_leads(views, number)
-    return verify(stream, map(read, ledger.histories.rows(streams)), suppressed=suppressed, since=since, now=now)
+    answers = verify(
+        stream,
+        map(read, ledger.histories.rows(streams)),
+        shadow=ledger.histories.of_kinds(shadow_stream(number), ShadowStarted, ShadowStopped, ShadowDecided),
+        suppressed=queries.suppressed_leads(views, number),
+        since=since,
+        now=now,
+    )
+    for told in (answer.shadow for answer in answers if answer.shadow is not None):
+        told.ticks = queries.ticks_between(views, told.owner, told.since, told.until or now)
+    return answers
 
 
 def mailbox_of(ledger: Ledger, number: int) -> str:

@@ -19,6 +19,18 @@ from runner.workplace import Workplace
 
 
 @dataclass(frozen=True, slots=True)
+class ShadowNow:
+    """A shadow that is on: since when it decides beside this owner, mails due by it, and mails that the owner tried.
+    `behind`: so many fewer, of those who wait."""
+
+    sender: str
+    since: datetime
+    due: int
+    tried: int
+    behind: int
+
+
+@dataclass(frozen=True, slots=True)
 class CampaignNow:
     """A campaign. `next_at`: the earliest time of its next mail, if that is known; `wait`: what holds it back now."""
 
@@ -36,6 +48,7 @@ class CampaignNow:
     in_doubt: int
     next_at: datetime | None
     wait: Wait | None
+    shadow: ShadowNow | None = None
 
     @property
     def settled(self) -> int:
@@ -84,10 +97,11 @@ def overview(place: Workplace) -> Overview:
     now = place.now()
     with place.views() as views:
         unended = [row["runner"] for row in queries.unended_runners(views)]
+        beside = shadows(views)
         return Overview(
             at=now,
             simulated=place.simulated,
-            campaigns=[_campaign(place, row, now) for row in queries.campaigns(views)],
+            campaigns=[_campaign(place, row, beside.get(row["id"]), now) for row in queries.campaigns(views)],
             mailboxes=[_mailbox(place, row["name"], now) for row in queries.mailboxes(views)],
             in_doubt=len(queries.in_doubt(views)),
             ticks=_ticks(views),
@@ -95,7 +109,18 @@ def overview(place: Workplace) -> Overview:
         )
 
 
-def _campaign(place: Workplace, row: queries.Row, now: datetime) -> CampaignNow:
+def shadows(views: Connection) -> dict[int, ShadowNow]:
+    """Those that are on, by campaign."""
+    return {row["campaign_id"]: _shadow(row) for row in queries.shadows(views)}
+
+
+def _shadow(row: queries.Row) -> ShadowNow:
+    sender = "v1" if row["owner"] == "v2" else "v2"
+    behind = min(max(row["due"] - row["tried"], 0), row["queued"])
+    return ShadowNow(sender, text_time(row["since"]), row["due"], row["tried"], behind)
+
+
+def _campaign(place: Workplace, row: queries.Row, shadow: ShadowNow | None, now: datetime) -> CampaignNow:
     next_at, wait = None, None
     if row["status"] == Status.RUNNING:
         with place.ledger.campaign_and_mailbox(row["id"]) as (campaign, mailbox):
@@ -104,7 +129,7 @@ def _campaign(place: Workplace, row: queries.Row, now: datetime) -> CampaignNow:
             next_at = now if wait is None else earliest_send(campaign, mailbox, wait, now)
     counts = {name: row[name] for name in ("leads", "queued", "locked", "sent", "failed", "skipped", "in_doubt")}
     told = {name: row[name] for name in ("name", "status", "owner", "zone")}
-    return CampaignNow(number=row["id"], next_at=next_at, wait=wait, **told, **counts)
+    return CampaignNow(number=row["id"], next_at=next_at, wait=wait, shadow=shadow, **told, **counts)
 
 
 def _mailbox(place: Workplace, name: str, now: datetime) -> MailboxNow:

@@ -9,7 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from domain.analysis import SEVERAL, Finding
+from domain.verifying import Answer
 from projections import queries
+from projections.times import time_text
 from runner import cutover
 from runner.campaigns import existing
 from runner.cli.completing import CampaignNumber
@@ -99,7 +101,8 @@ def verify(
     since: Annotated[str | None, typer.Option(help="From this instant on; else from the last change of owner.")] = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """Eight questions about a campaign, each PASS, FAIL or NO DATA with its cases and places in the ledger.
+    """Eight questions about a campaign, each PASS, FAIL or NO DATA with its cases and places in the ledger. Where a
+    shadow decided beside the owner, what it would have sent was due.
 
     Exit code 0: all pass. 1: one fails. 3: none fails, and one has no data, which is never a pass.
 
@@ -109,10 +112,8 @@ def verify(
     with workplace() as place, place.views() as views:
         existing(queries.campaign(views, number), number)
         answers = cutover.verified(place.ledger, views, number, since=start, now=place.now())
-    rows = [{**asdict(answer), "verdict": answer.verdict} for answer in answers]
-    if form is not Format.JSON:
-        rows = [{**row, "evidence": " ".join(map(str, row["evidence"]))} for row in rows]
-    show(rows, ANSWERS, form)
+    rows = [_answer(answer, form) for answer in answers]
+    show(rows, (*ANSWERS, "shadow") if form is Format.JSON else ANSWERS, form)
     verdicts = {answer.verdict for answer in answers}
     if len(verdicts) > 1 or verdicts != {"PASS"}:
         raise typer.Exit(1 if "FAIL" in verdicts else NO_DATA)
@@ -159,6 +160,16 @@ def _as_json(found: Examined, mails: Sequence[dict[str, Any]]) -> dict[str, Any]
         {name: value for name, value in asdict(finding).items() if name != "positions"} for finding in found.findings
     ]
     return {**asdict(found), "findings": findings, "mailed_more_than_once": list(mails)}
+
+
+def _answer(answer: Answer, form: Format) -> dict[str, Any]:
+    row = {**asdict(answer), "verdict": answer.verdict, "says": answer.words}
+    if form is not Format.JSON:
+        return {**row, "evidence": " ".join(map(str, answer.evidence))}
+    if (told := answer.shadow) is not None:
+        until = time_text(told.until) if told.until else None
+        row["shadow"] = {**asdict(told), "since": time_text(told.since), "until": until}
+    return row
 
 
 def _mail(row: queries.Row, zone: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ MOST_MAILBOXES = 8
 MOST_NEXT = 5
 BAR_WIDTH = 16
 COUNTED = ("sent", "queued", "failed", "skipped", "in doubt")
+DUE_BY_SHADOW = ("due", "tried", "behind")
 
 OPEN = "open"
 DUE = "now"
@@ -27,6 +28,8 @@ def screen(now: Overview) -> RenderableType:
     """The whole view. The most urgent stands on top: a small terminal cuts off the end."""
     parts: list[RenderableType] = [_head(now), ""]
     parts += [_campaigns(now), ""] if now.campaigns else [Text("No campaigns yet: sendledger campaign create FILE"), ""]
+    if watched := [each for each in now.campaigns if each.shadow is not None]:
+        parts += [_shadows(watched), ""]
     if upcoming := _upcoming(now):
         parts += [_next_mails(upcoming), ""]
     if now.mailboxes:
@@ -67,6 +70,18 @@ def _campaigns(now: Overview) -> RenderableType:
     return _with_rest(table, len(shown) - MOST_CAMPAIGNS, "sendledger status")
 
 
+def _shadows(watched: list[CampaignNow]) -> RenderableType:
+    table = _table("shadow", "since", "zone", "campaign", *DUE_BY_SHADOW)
+    shown = sorted(watched, key=lambda each: (not (each.shadow and each.shadow.behind), each.number))
+    for each in shown[:MOST_CAMPAIGNS]:
+        if (shadow := each.shadow) is not None:
+            behind = Text(f"{shadow.behind:,}", "yellow" if shadow.behind else "")
+            counts = (f"{shadow.due:,}", f"{shadow.tried:,}", behind)
+            campaign = Text(f"{each.number} {each.name}")
+            table.add_row(shadow.sender, local(shadow.since, each.zone), each.zone, campaign, *counts)
+    return _with_rest(table, len(shown) - MOST_CAMPAIGNS, "sendledger status")
+
+
 def _upcoming(now: Overview) -> list[CampaignNow]:
     known = [each for each in now.campaigns if each.next_at is not None]
     return sorted(known, key=lambda each: (str(each.next_at), each.number))[:MOST_NEXT]
@@ -104,7 +119,7 @@ def _did(tick: TickNow) -> str:
 def _table(*names: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in names:
-        numbers = name in ("", "id", *COUNTED, "today", "limit")
+        numbers = name in ("", "id", *COUNTED, *DUE_BY_SHADOW, "today", "limit")
         table.add_column(name, justify="right" if numbers else "left", overflow="ellipsis", no_wrap=name != "why")
     return table
 

@@ -23,8 +23,10 @@ from runner.cli.dry_run import DryRun, DryRunLimit, is_dry, show_dry_run
 from runner.cli.output import Format, FormatOption, held_by, local, print_json, say, show
 from runner.cli.panels import SEEING, SENDING
 from runner.cli.reasons import no_lead, shown
+from runner.cli.screen import DUE_BY_SHADOW
 from runner.clock import SimulatedClock
 from runner.daemon import SENDERS, run_real, run_simulated, stopped_by_signals
+from runner.overview import ShadowNow, shadows
 from runner.settings import MAX_CADENCE_S
 from runner.workplace import Workplace
 
@@ -52,6 +54,7 @@ SEND_LOG = (
     "digest",
 )
 STATUS = ("id", "name", "status", "owner", "sent", "queued", "failed", "skipped", "in_doubt", "next_mail", "why")
+OF_SHADOW = ("shadow", "shadow_since", *DUE_BY_SHADOW)
 QUEUE = ("lead_id", "state", "v1_status", "priority", "attempts", "next_attempt_at", "last_code")
 
 
@@ -161,8 +164,9 @@ def status(
     every: Annotated[str | None, typer.Option(help=f"How often to look, such as {EVERY}; with --watch.")] = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """Every campaign: where its leads are, and why its next mail does not leave now. --watch shows mailboxes, the next
-    mails and the last ticks too; where nobody can watch, as in a pipe, it shows them once.
+    """Every campaign: where its leads are, and why its next mail does not leave now; where a shadow is on, mails due by
+    it and mails tried since. --watch shows mailboxes, the next mails and the last ticks too; where nobody can watch, as
+    in a pipe, it shows them once.
 
     Example: sendledger status --watch --every 5s
     """
@@ -174,8 +178,11 @@ def status(
         watching.watch(duration(every or EVERY, field="--every"))
         return
     with workplace() as place, place.views() as views:
-        rows = [{**row, **_next(place, row["id"], form)} for row in queries.campaigns(views)]
-        show(rows, STATUS, form, empty="No campaigns yet: sendledger campaign create FILE")
+        beside = shadows(views)
+        found = queries.campaigns(views)
+        rows = [{**row, **_next(place, row["id"], form), **_beside(row, beside.get(row["id"]), form)} for row in found]
+    of_shadow = () if form is Format.TABLE and not beside else OF_SHADOW
+    show(rows, (*STATUS, *of_shadow), form, empty="No campaigns yet: sendledger campaign create FILE")
 
 
 @app.command("queue", rich_help_panel=SEEING, short_help="Who waits in a campaign, is being mailed, or is in doubt.")
@@ -252,6 +259,14 @@ def _next(place: Workplace, number: int, form: Format) -> dict[str, Any]:
         at = earliest_send(campaign, mailbox, decision, now)
         zone = campaign.schedule.zone
         return {"next_mail": shown(at, zone, form), "why": held_by(decision, zone), "lead": None}
+
+
+def _beside(row: queries.Row, shadow: ShadowNow | None, form: Format) -> dict[str, Any]:
+    """What the shadow that is on says was due since it began, or since the owner changed."""
+    if shadow is None:
+        return dict.fromkeys(OF_SHADOW)
+    since = shown(shadow.since, row["zone"], form)
+    return dict(zip(OF_SHADOW, (shadow.sender, since, shadow.due, shadow.tried, shadow.behind), strict=True))
 
 
 def _why_lead(place: Workplace, number: int, lead: int, form: Format) -> dict[str, Any]:

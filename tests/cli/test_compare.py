@@ -153,5 +153,17 @@ def test_a_shadow_decides_beside_the_owner(desk: Desk, sink: Sink) -> None:
     assert told["decided"] == 5
     assert {row["shadow"] for row in told["decisions"]} == {"v2"}
     assert all(row["owner_sent"] for row in told["decisions"])
+    [verified, *others] = desk.rows("cutover", "verify", "1")
+    counted = {"sender": "v2", "owner": "v1", "due": 5, "tried": 5, "behind": 0, "held_by": "", "until": None}
+    assert (verified["verdict"], {name: verified["shadow"][name] for name in counted}) == ("PASS", counted)
+    assert {row["shadow"] for row in others} == {None}
+    assert "5 due, 5 tried" in desk.done("cutover", "verify", "1")
+    [row] = desk.rows("status")
+    assert (row["shadow"], row["due"], row["tried"], row["behind"]) == ("v2", 5, 5, 0)
+    assert row["shadow_since"] == verified["shadow"]["since"]
+    watched = [line.split() for line in desk.done("status", "--watch").splitlines()]
+    assert ["shadow", "since", "zone", "campaign", "due", "tried", "behind"] in watched
+    assert ["5", "5", "0"] in [words[-3:] for words in watched]
     desk.done("shadow", "stop", "1")
+    assert desk.rows("status")[0]["shadow"] is None
     assert "off" in desk.done("shadow", "report", "1")

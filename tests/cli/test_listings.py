@@ -25,7 +25,10 @@ LISTINGS = {
         *("id", "name", "status", "owner", "mailbox"),
         *("leads", "queued", "locked", "sent", "failed", "skipped", "in_doubt"),
     ],
-    "status": ["id", "name", "status", "owner", "sent", "queued", "failed", "skipped", "in_doubt", "next_mail", "why"],
+    "status": [
+        *("id", "name", "status", "owner", "sent", "queued", "failed", "skipped", "in_doubt", "next_mail", "why"),
+        *("shadow", "shadow_since", "due", "tried", "behind"),
+    ],
     "leads list 1": ["lead_id", "state", "v1_status", "attempts", "last_code", "address"],
     "queue 1": ["lead_id", "state", "v1_status", "priority", "attempts", "next_attempt_at", "last_code"],
     "sendlog": [
@@ -43,7 +46,7 @@ LISTINGS = {
     ],
 }
 EMPTY_AT_FIRST = ("campaign list", "status", "sendlog", "ticks", "in-doubt list", "suppress list", "rebuild --check")
-TIMES = ("locked_at", "tick_at", "finished_at", "next_attempt_at", "added_at", "due_at")
+TIMES = ("locked_at", "tick_at", "finished_at", "next_attempt_at", "added_at", "due_at", "shadow_since")
 GREYLISTED = b"451 4.7.1 Come back later\r\n"
 
 
@@ -56,6 +59,7 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Desk:
         desk.ledger(clock=f"{MONDAY}T10:00+02:00")
         desk.mailbox(server.port)
         desk.campaign()
+        desk.done("shadow", "start", "1")
         desk.done("run", "--until", f"{MONDAY}T10:04+02:00")
         desk.done("suppress", "add", "max@customer.example")
     return desk

@@ -26,7 +26,7 @@ READ = {"SELECT"}
 CHANGE = {"SELECT", "INSERT", "UPDATE", "DELETE"}
 VIEWS = (
     *("campaigns", "leads", "send_log", "campaign_days", "mailboxes", "mailbox_days", "runners", "ticks"),
-    *("cutovers", "event_counts", "progress"),
+    *("cutovers", "shadows", "event_counts", "progress"),
 )
 OF_THE_DAEMON = {
     "stored_events": READ,  # and INSERT on columns

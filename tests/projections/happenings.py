@@ -30,14 +30,7 @@ ACCEPTED_DIFFERENCE = {
     "at_most": 9,
     "actor": "anna",
 }
-SHADOW_DECISION = {
-    "position": 0,
-    "lead_id": 100,
-    "attempt": 1,
-    "sender": "v1",
-    "decided_at": NOON,
-    "log_position": 7,
-}
+SHADOW = "shadow-1"
 
 # --- given ---
 
@@ -165,6 +158,14 @@ def says(kind: type[e.Event], stream: str = "runner-1", **said: Any) -> Happenin
 
 START_RUNNER = says(e.RunnerStarted, runner="runner-1", host="one", pid=7, version="0.1.0")
 START_TICK = says(e.TickStarted, **TICK, tick_at=NOON, due=3)
+START_SHADOW = says(e.ShadowStarted, SHADOW, actor="anna")
+STOP_SHADOW = says(e.ShadowStopped, SHADOW, actor="anna")
+
+
+def decides(sender: e.Sender) -> Happening:
+    """A shadow would send to the first lead."""
+    said = {"position": 0, "lead_id": 100, "attempt": 1, "sender": sender, "decided_at": NOON, "log_position": 7}
+    return says(e.ShadowDecided, SHADOW, **said)
 
 
 def erase(world: World) -> None:

@@ -530,17 +530,38 @@ CASES = [
     ),
     # --- comparisons: no view shows them ---
     *(
-        Case(kind, "is only counted", two_leads(), h.says(kind, **said), {})
+        Case(kind, "is only counted", two_leads(h.START_SHADOW), h.says(kind, h.SHADOW, **said), {})
         for kind, said in (
             (e.DifferenceAccepted, h.ACCEPTED_DIFFERENCE),
-            (e.ShadowStarted, {"actor": "anna"}),
-            (e.ShadowStopped, {"actor": "anna"}),
-            (e.ShadowDecided, h.SHADOW_DECISION),
             (
                 e.ShadowSummarised,
                 {"log_position": 9, "judged": 2, "equal": 1, "differences": {"SHIFT": 1}, "cut_short": 0},
             ),
         )
+    ),
+    # --- a shadow ---
+    Case(
+        e.ShadowStarted,
+        "begins to count",
+        two_leads(),
+        h.START_SHADOW,
+        {"shadows": {"campaign_id": 1, "since": NOW, "due": 0, "tried": 0}},
+    ),
+    Case(
+        e.ShadowStarted,
+        "again counts from there",
+        two_leads(h.START_SHADOW, h.decides("v2"), h.STOP_SHADOW),
+        h.START_SHADOW,
+        {"shadows": {"since": NOW, "stopped_at": None, "due": 0}},
+    ),
+    Case(e.ShadowStopped, "ends it", two_leads(h.START_SHADOW), h.STOP_SHADOW, {"shadows": {"stopped_at": NOW}}),
+    Case(e.ShadowDecided, "is a mail due", two_leads(h.START_SHADOW), h.decides("v2"), {"shadows": {"due": 1}}),
+    Case(
+        e.ShadowDecided,
+        "by the sender that owns it since is none",
+        two_leads(h.START_SHADOW),
+        h.decides("v1"),
+        {},
     ),
 ]
 

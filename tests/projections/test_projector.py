@@ -27,6 +27,7 @@ from tests.projections.given import (
     rows,
     tables_of,
 )
+from tests.projections.happenings import START_SHADOW
 
 
 class PlugPulled(BaseException):
@@ -280,6 +281,7 @@ def test_check_finds_one_cell_that_was_tampered_with_in_any_table(engine: Engine
     runner.says(TickStarted, sender="v2", tick_at=NOON, due=2)
     world = eventful()
     world.flag()
+    START_SHADOW(world)
     projector = projected(engine, [*world.history, *runner.history])
     table, row = views.METADATA.tables[name], rows(engine, name)[0]
     key = {column.name: row[column.name] for column in table.primary_key}

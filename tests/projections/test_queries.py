@@ -18,6 +18,7 @@ from projections.rows import State
 from projections.times import time_text
 from tests.domain.given import NOON, World, running
 from tests.projections.given import Runner, eventful, projected
+from tests.projections.happenings import START_SHADOW, STOP_SHADOW, decides
 from tests.projections.lives import MAILED_TWICE, Life
 
 HOUR = timedelta(hours=1)
@@ -188,6 +189,38 @@ def ticked() -> list[e.Event]:
     runner.says(e.TicksIdle, sender="v2", count=9, first_at=NOON, last_at=NOON + HOUR)
     runner.says(e.TicksMissed, sender="v2", count=4, after=NOON + HOUR, before=NOON + 2 * HOUR)
     return runner.history
+
+
+def test_ticks_between_two_times_are_those_that_were_made(engine: Engine) -> None:
+    projected(engine, ticked())
+    with reading(engine) as connection:
+        assert queries.ticks_between(connection, "v2", NOON, NOON + HOUR) == 10
+        assert queries.ticks_between(connection, "v1", NOON + HOUR, NOON + 2 * HOUR) == 0
+
+
+def test_a_shadow_counts_what_is_due_and_what_was_tried_since_it_began_or_the_owner_changed(engine: Engine) -> None:
+    world = running(5, 5, 5)
+    world.delivered(0)
+    START_SHADOW(world)
+    decides("v2")(world)
+    world.refused_before_lock(1)
+    world.delivered(2)
+    assert shadows(engine, world) == [(1, 1, 2, 0)]
+    world.now += HOUR
+    world.queue(5)
+    world.migrate()
+    decides("v2")(world)
+    decides("v1")(world)
+    assert shadows(engine, world) == [(1, 1, 0, 1)]
+    STOP_SHADOW(world)
+    world.delivered(3)
+    assert shadows(engine, world) == []
+
+
+def shadows(engine: Engine, world: World) -> list[tuple[Any, ...]]:
+    projected(engine, world.history)
+    with reading(engine) as connection:
+        return shown(queries.shadows(connection), "campaign_id", "due", "tried", "queued")
 
 
 def test_nobody_was_mailed_twice(ask: Connection) -> None:
