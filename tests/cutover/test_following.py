@@ -58,6 +58,24 @@ def test_a_mail_without_a_lead_to_somebody_who_waits_is_a_violation_and_nobody_g
 
 
 @on_sqlite
+def test_two_who_changed_addresses_there_are_known_here_by_those(office: Office) -> None:
+    office.imports(ZIMA)
+    first, second = office.leads(ZIMA, Place.CLEAN_WAITING)[:2]
+    [mailed_there], [mailed_here] = office.addresses(first), office.addresses(second)
+    there = office.application(ZIMA)
+    for lead, address in ((first, "nobody@firma.example"), (second, mailed_there), (first, mailed_here)):
+        there.change_lead(lead, email=address)
+    office.makes_ours(ZIMA)
+    old(office).log(None, "<late@nadawca.example>", address=mailed_there)
+    _said, [violation] = looks(office)
+    assert violation["lead"] == second
+    people = f"email,firstName,lastName,company,language,greetingForm\n{mailed_here},Ola,Lis,Huta,pl,Witam\n"
+    assert "1 rows: 1 changed" in office.desk.done("leads", "import", "2", office.desk.write("again.csv", people))
+    office.runs(A_WEEK)
+    assert (office.delivered().count(mailed_here), office.delivered().count(mailed_there)) == (1, 0)
+
+
+@on_sqlite
 def test_one_to_somebody_whom_we_have_mailed_is_a_duplicate(ours: Office) -> None:
     ours.runs(1)
     [address] = ours.delivered()
