@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.cli.desk import FAILED, Said, ended
-from tests.cutover.office import Office
+from tests.cutover.office import WHY, Office
 from tests.databases import on_sqlite
 from tests.faults.processes import wait_until
 from tests.legacy.old_player import OldApplication
@@ -125,6 +125,19 @@ def test_who_is_blocked_there_is_not_mailed_here_either(ours: Office) -> None:
     ours.runs(A_WEEK)
     assert ours.delivered()
     assert ours.addresses(lead)[0] not in ours.delivered()
+
+
+@on_sqlite
+def test_who_failed_there_and_was_sent_by_the_old_queue_is_not_tried_again(office: Office) -> None:
+    [failed] = office.leads(ZIMA, Place.FAILED)
+    sent = "SELECT campaignId, id, createdAt, 'sent' FROM CampaignLead WHERE campaignId = 2 AND leadId = ?"
+    with closing(sqlite3.connect(str(office.old.database))) as file, file:
+        into = "INSERT INTO CampaignEmailQueue (campaignId, campaignLeadId, scheduledAt, status)"
+        file.execute(f"{into} {sent}", (failed,))
+    retry = ("campaign", "retry", office.makes_ours(ZIMA), "--failed", *WHY)
+    for also in ((), ("--dry-run",)):
+        assert f"lead {failed}: queue-says-sent" in office.desk.refused(*retry, *also)
+    assert "0 failed leads would be tried again" in office.desk.done(*retry, "--except", str(failed))
 
 
 @on_sqlite
