@@ -9,7 +9,7 @@ leads it concerns and what a repair would do. Pure, on the campaign's state; one
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -80,9 +80,12 @@ def analyse(campaign: Campaign, mailbox: Mailbox, now: datetime) -> list[Finding
     return sorted(found, key=lambda finding: ("blocks", "fixable", "note").index(finding.severity))
 
 
-def waits_wrongly(campaign: Campaign) -> list[Finding]:
-    """What must be mended before any of our senders may send."""
-    census = _Census(campaign)
+def waits_wrongly(campaign: Campaign, again: Collection[int] = ()) -> list[Finding]:
+    """What must be mended before any of our senders may send; or what would have to be, if those at the positions of
+    `again` waited too."""
+    if campaign.legacy is None:
+        return []
+    census = _Census(campaign, again)
     return [finding for rule in _RULES for finding in rule(census) if finding.rule in DANGERS and finding.positions]
 
 
@@ -99,11 +102,13 @@ def moved_since(campaign: Campaign) -> set[int]:
 
 
 class _Census:
-    """A campaign's leads in groups of one state, V1 status and number of sends, in one pass."""
+    """A campaign's leads in groups of one state, V1 status and number of sends, in one pass. Whoever the last import
+    wrote something down about is taken as waiting too when `again` has its position."""
 
-    def __init__(self, campaign: Campaign) -> None:
+    def __init__(self, campaign: Campaign, again: Collection[int] = ()) -> None:
         self.campaign = campaign
         self.legacy = campaign.legacy
+        self.again = again
         sends = campaign.legacy.sends if campaign.legacy is not None else bytes(len(campaign.roll))
         groups: dict[tuple[int, int], list[int]] = defaultdict(list)
         for position, key in enumerate(zip(bytes(campaign.roll), sends, strict=True)):
@@ -130,8 +135,11 @@ class _Census:
 
     def waiting_among(self, observations: Sequence[e.Observation]) -> list[int]:
         """Positions of those leads of these that still wait."""
-        found = {at for observation in observations for at in self.positions_of(observation)}
-        return sorted(at for at in found if self.campaign.roll.state(at) is LeadState.QUEUED)
+        return sorted({at for observation in observations for at in self.positions_of(observation) if self.waits(at)})
+
+    def waits(self, position: int) -> bool:
+        """Does this lead wait, now or again?"""
+        return self.campaign.roll.state(position) is LeadState.QUEUED or position in self.again
 
     def positions_of(self, observation: e.Observation) -> list[int]:
         """Of the leads that the campaign has, in the order in which they are named."""
@@ -205,11 +213,12 @@ def _no_lead_id(census: _Census) -> Iterator[Finding]:
 
 
 def _one_address(census: _Census) -> Iterator[Finding]:
-    """Of the leads that share an address all but one must not be mailed; none if one was, or may have been."""
+    """Of the leads that share an address all but one must not be mailed; none if one was, or may have been. Who waits
+    already goes before who is to wait again."""
     campaign, skipped = census.campaign, []
     for observation in census.observed(ONE_ADDRESS):
         group = census.positions_of(observation)
-        waiting = [at for at in group if campaign.roll.state(at) is LeadState.QUEUED]
+        waiting = sorted(filter(census.waits, group), key=census.again.__contains__)
         mailed = any(campaign.roll.state(at) in (LeadState.SENT, LeadState.LOCKED, LeadState.IN_DOUBT) for at in group)
         skipped += waiting if mailed else waiting[1:]
     if skipped:

@@ -4,12 +4,13 @@ Intentions are fenced by owner and epoch; facts never are, and change only the a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from domain import events as e
+from domain.analysis import waits_wrongly
 from domain.attempts import Attempt, AttemptState
 from domain.calendar import Schedule
 from domain.campaign import Campaign, Status
@@ -198,10 +199,12 @@ def skip(campaign: Campaign, positions: Iterable[int], reason: e.SkipReason, *, 
 def requeue_failed(
     campaign: Campaign, positions: Iterable[int], *, reason: str, actor: str, now: datetime
 ) -> list[e.Event]:
-    """Another chance for leads that definitely failed. Refused for any other, and in a campaign that is over."""
+    """Another chance for leads that definitely failed. Refused for any other, in a campaign that is over, and for one
+    that an old system may have mailed, or whose address another lead has."""
     _must_be(campaign, Status.RUNNING, Status.PAUSED, Status.COMPLETED, verb="retried")
     draft = Draft(campaign.stream, campaign.version, now)
-    for position in dict.fromkeys(positions):
+    again = dict.fromkeys(positions)
+    for position in again:
         lead_id = campaign.numbers.lead_id(position)
         if campaign.roll.state(position) is not LeadState.FAILED:
             raise CommandRefused(
@@ -209,6 +212,7 @@ def requeue_failed(
                 "only a definite failure can be tried again."
             )
         draft.add(e.EmailRequeued, position=position, lead_id=lead_id, reason=reason, actor=actor)
+    _must_not_wait_wrongly(campaign, again)
     return draft.events
 
 
@@ -427,6 +431,20 @@ def complete(campaign: Campaign, draft: Draft, *, leaving: int) -> None:
 def _completed_too_soon(campaign: Campaign) -> tuple[Status, ...]:
     """The status of a campaign that an old system called completed though somebody waits."""
     return (Status.COMPLETED,) if campaign.status is Status.COMPLETED and campaign.waiting else ()
+
+
+def _must_not_wait_wrongly(campaign: Campaign, again: Collection[int]) -> None:
+    wrong: dict[int, str] = {}
+    for finding in waits_wrongly(campaign, again):
+        told = f"{finding.rule} ({finding.says})"
+        wrong |= {lead: told for at, lead in zip(finding.positions, finding.leads, strict=True) if at in again}
+    if wrong:
+        named = "; ".join(f"lead {lead_id}: {told}" for lead_id, told in sorted(wrong.items()))
+        left_out = " ".join(f"--except {lead_id}" for lead_id in sorted(wrong))
+        raise CommandRefused(
+            f"some of those who failed in {campaign.stream} must not be mailed: {named}. To try the others again, add "
+            f"{left_out}."
+        )
 
 
 def _must_exist(campaign: Campaign) -> None:

@@ -241,13 +241,22 @@ def contacts_of(connection: Connection, campaign_id: int) -> Iterator[RowMapping
 def contacts_by_address(
     connection: Connection, campaign_id: int, address_keys: Collection[str]
 ) -> dict[str, RowMapping]:
-    """Which of these addresses the campaign has already, by casefolded address: duplicates and re-imports."""
+    """Which of these addresses the campaign has already, by casefolded address: duplicates and re-imports. Where two
+    leads changed addresses in an old system, both are twins, and the first of them stands for the address."""
     found: dict[str, RowMapping] = {}
+    of_campaign = select(contacts).where(contacts.c.campaign_id == campaign_id, NO_TWIN)
     for keys in in_lists(address_keys):
-        of_campaign = select(contacts).where(contacts.c.campaign_id == campaign_id, NO_TWIN)
         query = of_campaign.where(contacts.c.address_key.in_(keys))
         found.update((row["address_key"], row) for row in connection.execute(query).mappings())
+    for keys in in_lists(set(address_keys) - found.keys()):
+        for row in connection.execute(_TWINS.where(contacts.c.address_key.in_(keys))).mappings():
+            if row["campaign_id"] == campaign_id:
+                found.setdefault(row["address_key"], row)
     return found
+
+
+_TWINS = select(contacts).where(~NO_TWIN).order_by(contacts.c.position)
+"""Of all campaigns: told which one, SQLite walks over all of its leads for every list of addresses."""
 
 
 def contacts_by_lead(connection: Connection, campaign_id: int, lead_ids: Collection[int]) -> dict[int, RowMapping]:

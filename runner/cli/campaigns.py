@@ -161,6 +161,9 @@ def retry(
     code: Annotated[
         int | None, typer.Option(max=LARGEST_NUMBER, help="Only those that failed with this reply code.")
     ] = None,
+    left_out: Annotated[
+        list[int] | None, typer.Option("--except", max=LARGEST_NUMBER, help="But not this lead; may be given again.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would do.")] = False,
 ) -> None:
     """Give leads that definitely failed another chance. What is in doubt is never touched.
@@ -173,16 +176,20 @@ def retry(
             raise CommandRefused("say --failed: only leads that definitely failed can be tried again.")
         with place.views() as views:
             campaigns.existing(queries.campaign(views, number), number)
-            positions = [row["position"] for row in queries.failed_leads(views, number, code)]
+            found = [row for row in queries.failed_leads(views, number, code) if row["lead_id"] not in (left_out or ())]
+        positions = [row["position"] for row in found]
         which = f"{len(positions)} failed leads" + (f" with code {code}" if code else "")
+
+        def decide(campaign: Campaign) -> list[Event]:
+            return commands.requeue_failed(campaign, positions, reason=words, actor=actor(), now=place.now())
+
+        if dry_run:
+            with place.ledger.campaign(number) as campaign:
+                decide(campaign)
         if dry_run or not positions:
             say(f"Campaign {number}: {which} would be tried again. Nothing was changed.")
             return
-        _run(
-            place,
-            number,
-            lambda c: commands.requeue_failed(c, positions, reason=words, actor=actor(), now=place.now()),
-        )
+        _run(place, number, decide)
         say(f"Campaign {number}: {which} wait again.")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from domain import analysis as found
 from domain import events as e
 from domain.campaign import Campaign
@@ -91,7 +93,8 @@ class QueueRows:
         lead = people.by_row.get(row.campaign_lead_row_id)
         if lead is None:
             self._rows.setdefault(found.UNKNOWN_QUEUE_ROWS, []).append(row.row_id)
-        elif (rule := _disagreement(row, lead[1])) is not None:
+            return
+        for rule in _disagreements(row, lead[1]):
             self._rows.setdefault(rule, []).append(row.row_id)
             self._leads.setdefault(rule, []).append(lead[0])
 
@@ -103,10 +106,14 @@ class QueueRows:
         ]
 
 
-def _disagreement(row: OldQueueRow, status: str) -> str | None:
-    """The rule that a queue row and its lead's status break together, if they do."""
+def _disagreements(row: OldQueueRow, status: str) -> Sequence[str]:
+    """The rules that a queue row and its lead's status break together. One that failed waits when it is tried again,
+    and then it counts that the queue says otherwise."""
     queue = "sent" if row.sent_at is not None else row.status
+    may_be_sent = {"sent": found.QUEUE_SENT, "sending": found.QUEUE_SENDING}.get(queue)
     if status in V1_WAITS:
-        return {"sent": found.QUEUE_SENT, "sending": found.QUEUE_SENDING, "pending": None}.get(queue, found.QUEUE_OTHER)
+        return () if queue == "pending" else (may_be_sent or found.QUEUE_OTHER,)
     agree = {"sending": ("sending",), "sent": ("sent",), "replied": ("sent",), "failed": ("failed", "cancelled")}
-    return None if queue in agree[status] else found.QUEUE_OTHER
+    if queue in agree[status]:
+        return ()
+    return (found.QUEUE_OTHER, may_be_sent) if status == "failed" and may_be_sent else (found.QUEUE_OTHER,)

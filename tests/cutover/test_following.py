@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.cli.desk import FAILED, Said, ended
-from tests.cutover.office import Office
+from tests.cutover.office import WHY, Office
 from tests.databases import on_sqlite
 from tests.faults.processes import wait_until
 from tests.legacy.old_player import OldApplication
@@ -55,6 +55,24 @@ def test_a_mail_without_a_lead_to_somebody_who_waits_is_a_violation_and_nobody_g
     assert ours.delivered()
     assert address not in ours.delivered()
     assert "FAIL" in verdict(ours, "does only the owner send?")
+
+
+@on_sqlite
+def test_two_who_changed_addresses_there_are_known_here_by_those(office: Office) -> None:
+    office.imports(ZIMA)
+    first, second = office.leads(ZIMA, Place.CLEAN_WAITING)[:2]
+    [mailed_there], [mailed_here] = office.addresses(first), office.addresses(second)
+    there = office.application(ZIMA)
+    for lead, address in ((first, "nobody@firma.example"), (second, mailed_there), (first, mailed_here)):
+        there.change_lead(lead, email=address)
+    office.makes_ours(ZIMA)
+    old(office).log(None, "<late@nadawca.example>", address=mailed_there)
+    _said, [violation] = looks(office)
+    assert violation["lead"] == second
+    people = f"email,firstName,lastName,company,language,greetingForm\n{mailed_here},Ola,Lis,Huta,pl,Witam\n"
+    assert "1 rows: 1 changed" in office.desk.done("leads", "import", "2", office.desk.write("again.csv", people))
+    office.runs(A_WEEK)
+    assert (office.delivered().count(mailed_here), office.delivered().count(mailed_there)) == (1, 0)
 
 
 @on_sqlite
@@ -107,6 +125,19 @@ def test_who_is_blocked_there_is_not_mailed_here_either(ours: Office) -> None:
     ours.runs(A_WEEK)
     assert ours.delivered()
     assert ours.addresses(lead)[0] not in ours.delivered()
+
+
+@on_sqlite
+def test_who_failed_there_and_was_sent_by_the_old_queue_is_not_tried_again(office: Office) -> None:
+    [failed] = office.leads(ZIMA, Place.FAILED)
+    sent = "SELECT campaignId, id, createdAt, 'sent' FROM CampaignLead WHERE campaignId = 2 AND leadId = ?"
+    with closing(sqlite3.connect(str(office.old.database))) as file, file:
+        into = "INSERT INTO CampaignEmailQueue (campaignId, campaignLeadId, scheduledAt, status)"
+        file.execute(f"{into} {sent}", (failed,))
+    retry = ("campaign", "retry", office.makes_ours(ZIMA), "--failed", *WHY)
+    for also in ((), ("--dry-run",)):
+        assert f"lead {failed}: queue-says-sent" in office.desk.refused(*retry, *also)
+    assert "0 failed leads would be tried again" in office.desk.done(*retry, "--except", str(failed))
 
 
 @on_sqlite

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from domain import analysis as found
 from domain import commands
 from domain import events as e
 from domain.calendar import Schedule
@@ -26,6 +27,7 @@ from tests.domain.given import (
     World,
     digest,
     kinds,
+    observed,
     running,
 )
 
@@ -274,6 +276,53 @@ class TestLeads:
         with pytest.raises(CommandRefused, match=f"lead 100 of campaign-1 is {state}: only a definite failure"):
             world.requeue(0)
         assert world.campaign.version == version
+
+
+class TestAnotherChanceOfOldLeads:
+    """What the old database shows of who failed counts when they are to wait again."""
+
+    @pytest.mark.parametrize(
+        ("statuses", "again", "refused"),
+        [
+            (("failed", "failed"), (0, 1), (101,)),
+            (("failed", "failed"), (0,), ()),
+            (("failed", "queued"), (0,), (100,)),
+            (("failed", "sent"), (0,), (100,)),
+            (("failed", "sending"), (0,), (100,)),
+            (("failed", "failed", "queued"), (0, 1), (100, 101)),
+        ],
+    )
+    def test_of_one_address_one_lead_is_mailed(
+        self, statuses: tuple[e.V1Status, ...], again: tuple[int, ...], refused: tuple[int, ...]
+    ) -> None:
+        world = observed(*statuses, "queued")
+        world.end(e.Observation(rule=found.ONE_ADDRESS, leads=tuple(range(100, 100 + len(statuses)))))
+        world.take_over()
+        if not refused:
+            world.requeue(*again)
+            return
+        with pytest.raises(CommandRefused, match=found.ONE_ADDRESS) as told:
+            world.requeue(*again)
+        assert str(told.value).endswith(f"add {' '.join(f'--except {lead}' for lead in refused)}.")
+
+    @pytest.mark.parametrize("rule", [found.QUEUE_SENT, found.QUEUE_SENDING, found.NO_LEAD_ID_KNOWN])
+    def test_nobody_who_may_have_been_mailed_waits_again(self, rule: str) -> None:
+        world = observed("failed", "failed")
+        world.end(e.Observation(rule=rule, leads=(100,)))
+        world.take_over()
+        with pytest.raises(CommandRefused, match=f"lead 100: {rule} .*, add --except 100"):
+            world.requeue(0, 1)
+        world.requeue(1)
+
+    def test_of_whom_a_person_said_that_he_was_not_mailed_a_later_failure_is_no_doubt(self) -> None:
+        world = observed("queued", "queued")
+        world.end(e.Observation(rule=found.QUEUE_SENT, leads=(100,)))
+        world.fix()
+        world.take_over()
+        world.resolve(0, "not sent")
+        world.failed(world.lock(0), PERMANENT)
+        world.requeue(0)
+        assert world.state() is LeadState.QUEUED
 
 
 class TestFailureBeforeALock:
