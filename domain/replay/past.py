@@ -75,17 +75,20 @@ class Ticks:
         self.grids: dict[e.Sender, Grid] = {}
         self.assumed_from: datetime | None = None
         self._under_way: dict[tuple[str, e.Sender, datetime], int] = {}
+        self._runners: dict[tuple[e.Sender, int], str] = {}  # of those under way: one that is gone leaves them there
 
     def take(self, tick: Tick) -> None:
         """One more."""
         self.numbers[tick.sender] += 1
         self.latest[tick.sender] = tick
         if tick.kind is TickKind.WORK:
-            self._under_way[tick.runner, tick.sender, tick.at] = self.numbers[tick.sender]
+            self._end(tick.runner, tick.sender, tick.at)
+            number = self._under_way[tick.runner, tick.sender, tick.at] = self.numbers[tick.sender]
+            self._runners[tick.sender, number] = tick.runner
 
     def finished(self, event: e.TickFinished) -> None:
         """It is through; the next of this runner may be under way already."""
-        self._under_way.pop((event.runner, event.sender, event.tick_at), None)
+        self._end(event.runner, event.sender, event.tick_at)
 
     def is_open(self, sender: e.Sender, number: int | None = None, runner: str | None = None) -> bool:
         """Is this tick, or the newest, under way? An assumed one is, until the next. `runner`: in whose hands; one that
@@ -94,9 +97,13 @@ class Ticks:
         number = self.numbers[sender] if number is None else number
         if latest is not None and latest.kind is TickKind.ASSUMED and number == self.numbers[sender]:
             return True
-        return any(
-            sender == of and number == one and runner in (None, by) for (by, of, _), one in self._under_way.items()
-        )
+        by = self._runners.get((sender, number))
+        return by is not None and runner in (None, by)
+
+    def _end(self, runner: str, sender: e.Sender, at: datetime) -> None:
+        number = self._under_way.pop((runner, sender, at), None)
+        if number is not None:
+            del self._runners[sender, number]
 
     def missing(self, sender: e.Sender, at: datetime) -> list[Tick]:
         """The ticks to assume before a mail of which no recorded tick tells: from then on, before everything that
