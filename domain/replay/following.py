@@ -14,7 +14,7 @@ from itertools import count
 from typing import NamedTuple
 
 from domain.campaign import Campaign, Status
-from domain.counting import MailCount, local_day
+from domain.counting import MailCount
 from domain.events import Sender, V1Status
 from domain.leads import LeadState, Retry
 from domain.mailbox import Mailbox
@@ -240,5 +240,5 @@ class _Less(MailCount):
         self._of, self._at = of, at
 
     def on_date_of(self, at: datetime, zone: str) -> int:
-        start, end = local_day(at, zone)
+        start, end = self._of.day_of(at, zone)
         return self._of.on_date_of(at, zone) - (start <= self._at < end)

@@ -208,9 +208,10 @@ class Case:
     def record(self, position: int, event: e.Event, sender: e.Sender | None) -> None:
         """Judge what the event says was sent, if it is a decision of this sender; the state is as it was before it."""
         self.seen(happened(event))
-        self.findings.noise.take(position, event)
-        self.situations.event(event)
         kind = type(event)
+        if kind not in EVERYDAY:
+            self.findings.noise.take(position, event)
+            self.situations.event(event)
         if sender is not None:
             self._decided(event, sender)
         elif isinstance(event, e.DuplicateDetected):
@@ -324,6 +325,9 @@ def decision(campaign: Campaign, event: e.Event) -> e.Sender | None:
 LEAD_DECISIONS = (e.EmailLocked, e.EmailFailed, e.EmailSent)
 
 OUTCOMES = (e.EmailSent, e.EmailFailed, e.EmailInDoubt)
+
+EVERYDAY = frozenset({e.EmailLocked, e.EmailSent})
+"""Nothing that makes two senders differ, or that explains why the record does."""
 
 CHANGES_RULES = frozenset(
     {
