@@ -22,7 +22,7 @@ from domain.replay.reporting import About, report
 from domain.replay.ticks import in_order
 from domain.replay.worlds import PLANNED, replies_of
 from runner.replaying import versions
-from runner.replaying.again import digest_elsewhere
+from runner.replaying.again import begin_elsewhere
 from runner.replaying.history import History
 from runner.replaying.isolation import replaying, without_search_for_garbage
 from runner.store.ledger import Ledger, campaign_number, campaign_stream
@@ -111,7 +111,7 @@ def run(
 
 def _prove(history: History, stream: str, setup: Setup, size: int | None) -> Proof:
     part = slices.take(stream, history.rows(), history.ticks, history.replies(stream), size, setup.start)
-    return prove(part, setup, digest_elsewhere)
+    return prove(part, setup, begin_elsewhere)
 
 
 def _prove_first(ledger: Ledger, request: Request) -> Iterator[tuple[int, Proof]]:
@@ -124,7 +124,7 @@ def _prove_first(ledger: Ledger, request: Request) -> Iterator[tuple[int, Proof]
             rows, replies = history.rows(), history.replies(stream)
             part = slices.take(stream, rows, history.ticks, replies, left, request.setup.start)
             if part.rows:
-                yield number, prove(part, request.setup, digest_elsewhere)
+                yield number, prove(part, request.setup, begin_elsewhere)
         if left is not None:
             left -= len(part.rows)
 
