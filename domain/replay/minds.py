@@ -23,10 +23,11 @@ class Mind:
     """What a side said last, and until when that holds. `sent`: whom it sent since the recorded sender's last mail: it
     goes on when that one does."""
 
-    __slots__ = ("again", "answer", "following", "seen", "sent", "side", "version")
+    __slots__ = ("again", "answer", "following", "one_a_tick", "seen", "sent", "side", "version")
 
     def __init__(self, side: Side, campaign: Campaign) -> None:
         self.side = side
+        self.one_a_tick = side.one_a_tick
         self.seen = Seen(campaign, side.sender)
         self.answer: Answer | None = None
         self.version = UNASKED

@@ -265,12 +265,13 @@ class Case:
         if mine is not None and ticks.is_open(sender, mine.tick, getattr(event, "runner", None)):
             number = mine.tick
         campaign = self.campaign
-        content = getattr(event, "content_version", campaign.content_version)
-        revision = getattr(event, "revision", campaign.revision(key[0]))
-        mailbox = getattr(event, "mailbox", campaign.mailbox)
+        if isinstance(event, e.EmailLocked):
+            said = (event.content_version, event.revision, event.mailbox)
+        else:
+            said = (campaign.content_version, campaign.revision(key[0]), campaign.mailbox)
         latest = ticks.latest.get(sender)
         assumed = latest is None or latest.kind is TickKind.ASSUMED
-        return Mail(happened(event), number, self.past.place, content, revision, mailbox, assumed)
+        return Mail(happened(event), number, self.past.place, *said, assumed)
 
     def _judge_recorded(self, event: e.EmailLocked | e.EmailFailed | e.EmailSent, at: datetime) -> None:
         if isinstance(event, e.EmailFailed):
