@@ -49,6 +49,8 @@ MINUTES_A_DAY = 24 * 60
 Interval = tuple[datetime, datetime]
 """UTC instants, half-open: [first, second)."""
 
+_NEVER: Interval = (datetime.max.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+
 
 class Weekday(StrEnum):
     """A day of the week, in the order of the week: `WEEK[day.weekday()]` is the weekday of a date."""
@@ -178,12 +180,17 @@ class SendingCalendar:
         self._start = timedelta(minutes=schedule.start)
         self._end = timedelta(minutes=schedule.end)
         self._intervals = lru_cache(maxsize=DAYS_KEPT)(self._work_out)
+        self._open = _NEVER  # where it was open when last asked: the next mail leaves there too
 
     def is_open(self, at: datetime) -> bool:
         """May a mail leave at this instant?"""
         at = _utc(at)
-        for opens, closes in self._intervals(at.date()):  # noqa: SIM110 - any() costs twice as much, asked for every mail
+        opens, closes = self._open
+        if opens <= at < closes:
+            return True
+        for opens, closes in self._intervals(at.date()):
             if opens <= at < closes:
+                self._open = opens, closes
                 return True
         return False
 
@@ -317,7 +324,8 @@ def _merged(intervals: Iterable[Interval]) -> Iterator[Interval]:
 
 
 def _utc(at: datetime) -> datetime:
-    _refuse_year(at.year)
+    if not FIRST_YEAR <= at.year <= LAST_YEAR:
+        _refuse_year(at.year)
     if at.tzinfo is UTC:
         return at
     if at.utcoffset() is None:

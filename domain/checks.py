@@ -104,8 +104,9 @@ class Standing:
         counted_at, before = alone or (None, self.last)
         limits, zone = limits or self.limits, self.schedule.zone
         nth = self._mails.on_date_of(at, zone) + 1
-        if counted_at is not None and local_date_of(zone, counted_at) == local_date_of(zone, at):
-            nth -= 1
+        if counted_at is not None:
+            start, end = self._mails.day_of(at, zone)
+            nth -= start <= counted_at < end
         gap = None if before is None else at - before
         # Further back than that, the clock was set back in between, and the times say nothing of the pace.
         in_pace = gap is None or abs(gap) >= limits.least_gap

@@ -36,6 +36,10 @@ class MailCount:
             if len(self._quarters) > QUARTERS_KEPT:
                 del self._quarters[min(self._quarters)]
 
+    def day_of(self, at: datetime, zone: str) -> tuple[datetime, datetime]:
+        """The instants [start, end) of the local date that this one has in this zone."""
+        return local_day(at, zone)
+
     def on_date_of(self, at: datetime, zone: str) -> int:
         """Mails on the local date that this instant has in this zone."""
         start, end = local_day(at, zone)
@@ -63,12 +67,21 @@ class Tally(MailCount):
         if self._day[0] <= at < self._day[1]:
             self._count += 1
 
+    def day_of(self, at: datetime, zone: str) -> tuple[datetime, datetime]:
+        """The instants [start, end) of the local date that this one has in this zone."""
+        self._look_at(at, zone)
+        return self._day
+
     def on_date_of(self, at: datetime, zone: str) -> int:
         """Mails on the local date that this instant has in this zone."""
-        if zone != self._zone or not self._day[0] <= at < self._day[1]:
+        self._look_at(at, zone)
+        return self._count
+
+    def _look_at(self, at: datetime, zone: str) -> None:
+        start, end = self._day
+        if not start <= at < end or zone != self._zone:
             self._zone, self._day = zone, local_day(at, zone)
             self._count = super().on_date_of(at, zone)
-        return self._count
 
 
 def local_day(at: datetime, zone: str) -> tuple[datetime, datetime]:

@@ -46,7 +46,7 @@ class Roll:
 
     def __init__(self, raw: bytes = b"") -> None:
         self._bytes = bytearray(raw)
-        self.counts = [0] * len(LeadState)
+        self.counts = [0] * len(_STATES)
         for state in LeadState if raw else ():
             self.counts[state] = sum(
                 self._bytes.count(state | (status << STATE_BITS)) for status in range(len(V1_STATUSES))
@@ -217,7 +217,7 @@ class LeadNumbers:
         self._starts = [start for start, _ in runs or []]
         self._firsts = [first for _, first in runs or []]
         self._count = count
-        self._highest = max((first + end - start - 1 for start, first, end in self._spans()), default=-1)
+        self._highest = max(first + end - start - 1 for start, first, end in self._spans()) if runs else -1
 
     def append(self, lead_id: int) -> None:
         """The number of the next position."""

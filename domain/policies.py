@@ -25,6 +25,8 @@ from domain.rules import LEAST_SHARE_OF_DELAY, Rule, Wait
 PACE_SPREAD = 0.4
 """V2's gap is drawn from [0.8, 0.8 + 0.4) x delay."""
 
+NO_GAP = timedelta()
+
 FIRST_BACK_OFF = timedelta(minutes=15)
 LONGEST_BACK_OFF = timedelta(hours=4)
 
@@ -72,6 +74,8 @@ def retry_after(sender: Sender, campaign: Campaign, position: int, now: datetime
 
 def pace(campaign: Campaign, position: int) -> timedelta:
     """V2's gap before this lead's next attempt: the same for ever, so that a replay draws the same."""
+    if not campaign.limits.delay_s:
+        return NO_GAP
     seed = f"{campaign.stream}/{campaign.numbers.lead_id(position)}/{campaign.next_attempt(position)}"
     drawn = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8]) / 2**64
     return campaign.limits.delay * (LEAST_SHARE_OF_DELAY + PACE_SPREAD * drawn)
@@ -124,11 +128,9 @@ def _v2(campaign: Campaign, now: datetime, besides: Collection[int]) -> Send | W
 def _send(campaign: Campaign, position: int, gap: timedelta, now: datetime) -> Send:
     """Due: when it was started, when the pace allowed it, and when its back-off was over, whichever is latest; but
     never later than now, when it is sent: the clock may have been set back since."""
-    last = campaign.paced_from(now)
-    times = [campaign.started_at, last + gap if last else None]
-    if (retry := campaign.retry_of.get(position)) is not None:
-        times.append(retry.due_at)
-    due_at = min(now, max(at for at in times if at is not None))
+    last, retry = campaign.paced_from(now), campaign.retry_of.get(position)
+    times = (campaign.started_at, last and last + gap, retry and retry.due_at)
+    due_at = min(now, max(filter(None, times)))
     return Send(position, campaign.numbers.lead_id(position), due_at)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import cached_property
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -32,12 +33,12 @@ class Limits(BaseModel):
     delay_s: int = Field(default=90, strict=True, ge=0, le=MAX_DELAY_S)
     max_attempts: int = Field(default=4, strict=True, ge=1, le=MAX_ATTEMPTS)
 
-    @property
+    @cached_property
     def delay(self) -> timedelta:
         """The time from one mail to the next."""
         return timedelta(seconds=self.delay_s)
 
-    @property
+    @cached_property
     def least_gap(self) -> timedelta:
         """The shortest time from one mail to the next that keeps the pace."""
         return self.delay * LEAST_SHARE_OF_DELAY

@@ -197,7 +197,9 @@ class Findings:
             entry.decided = entry.decided or mail
 
     def _close_if_known(self, key: Key, entry: Entry) -> None:
-        if all(mail is not None or column in entry.cut for column, mail in enumerate(entry.mails)):
+        if None not in entry.mails or (
+            entry.cut and all(mail is not None or column in entry.cut for column, mail in enumerate(entry.mails))
+        ):
             self._close(key, self.open.pop(key), None)
 
     def breach(self, column: int, kind: DifferenceClass, breach: Breach) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 from datetime import datetime
 from itertools import count
+from typing import NamedTuple
 
 from domain import events as e
 from domain.campaign import Campaign
@@ -24,7 +25,7 @@ from domain.replay.findings import A, B, Entry, Findings
 from domain.replay.following import Before, before
 from domain.replay.imported import AsRecorded, TicksAssumed
 from domain.replay.minds import UNASKED, Mind
-from domain.replay.past import MAILBOX, OUTCOMES, Case, Past, Setup, Witness, decision
+from domain.replay.past import LEAD_DECISIONS, MAILBOX, OUTCOMES, Case, Past, Setup, Witness, decision
 from domain.replay.sides import Answer, Crash
 from domain.replay.situations import Situation
 from domain.replay.ticks import Step, Tick, TickKind, happened
@@ -78,7 +79,8 @@ class Locked:
             self._of_campaign(case, position, event)
         elif event.originator_id.startswith(MAILBOX):
             self.past.take(event)
-            self._of_mailbox(event.originator_id, position, event)
+            if not isinstance(event, e.MailboxSlotTaken):
+                self._of_mailbox(event.originator_id, position, event)
         elif isinstance(event, e.TickFinished):
             self.past.ticks.finished(event)
             for each in self.cases.values() if len(self.cases) == 1 else ():
@@ -95,8 +97,6 @@ class Locked:
         return self._setup.start is None or at >= self._setup.start
 
     def _of_mailbox(self, stream: str, position: int, event: e.Event) -> None:
-        if isinstance(event, e.MailboxSlotTaken):
-            return
         name = stream.removeprefix(MAILBOX)
         for case in self.cases.values():
             if case.campaign.exists and case.campaign.mailbox == name:
@@ -139,6 +139,15 @@ class Locked:
                 heapq.heappush(self._due[case.campaign.owner], (again, next(self._numbers), stream))
 
 
+class _Instead(NamedTuple):
+    """Of a side that has not sent a mail: has it sent nobody instead, why not this lead, and when would it try it
+    again?"""
+
+    sent_nobody: bool
+    why: str
+    retry: Retry | None
+
+
 class _LockedCase(Case):
     def __init__(
         self, stream: str, setup: Setup, past: Past, campaign: Campaign | None, witness: Witness | None
@@ -165,21 +174,22 @@ class _LockedCase(Case):
             for mind in self._minds.values():
                 mind.seen.queued(event.position, event.priority)
             return
-        judged = self.is_judged(happened(event))
-        lead = self._before(event) if sender is not None and judged else None
+        at = happened(event)
+        judged = self.is_judged(at)
+        lead = self._before(event, at) if sender is not None and judged else None
         if lead is not None:
             for mind in self._minds.values():
-                mind.hold_whom_it_waits_for(self.campaign, lead.position, happened(event))
+                mind.hold_whom_it_waits_for(self.campaign, lead.position, at)
         self.record(position, event, sender)
         of = self._sender_of(event)
-        instead = {column: self._instead(column, lead) for column in self._minds} if lead is not None else {}
+        instead = self._instead(lead) if lead is not None else {}
         self.fold(event)
         for mind in self._minds.values():
             if sender is not None:
                 mind.go_on()
             mind.fold(self.campaign, event)
         if lead is not None:
-            self._follow(lead, happened(event), instead)
+            self._follow(lead, at, instead)
         if isinstance(event, e.EmailSkipped) or (isinstance(event, e.EmailSent) and sender is None):
             self._note_fate(event)
         at_once = isinstance(event, e.EmailLocked) and sends_at_once(self.campaign, event.sender)
@@ -237,7 +247,7 @@ class _LockedCase(Case):
                 mind.go_on()
                 mind.version = UNASKED
             version = (self.campaign.version, rules_seen[1])
-            if mind.sent is None and not (inside and mind.side.one_a_tick) and not mind.holds(version, now):
+            if mind.sent is None and not (inside and mind.one_a_tick) and not mind.holds(version, now):
                 mind.version = version
                 self._ask(column, mind, mailbox, now, sender)
             if mind.following.any:
@@ -310,7 +320,8 @@ class _LockedCase(Case):
         key = (lead.position, lead.attempt)
         if self.findings.mailed(column, key, lead.lead_id, mail, self.setup.column(sender)) is None:
             return
-        self._tell(now, column, Send(lead.position, lead.lead_id, now), lead.attempt)
+        if self._witness is not None:
+            self._tell(now, column, Send(lead.position, lead.lead_id, now), lead.attempt)
         what_if = mind.side.what_if
         judged = self.standing.judge(
             now,
@@ -339,28 +350,30 @@ class _LockedCase(Case):
             tick.between if tick else None,
         )
 
-    def _before(self, event: e.Event) -> Before:
-        assert isinstance(event, e.EmailLocked | e.EmailFailed | e.EmailSent)  # noqa: S101 - for the type checker
-        counted_at = None if isinstance(event, e.EmailFailed) else happened(event)
+    def _before(self, event: e.Event, at: datetime) -> Before:
+        assert isinstance(event, LEAD_DECISIONS)  # noqa: S101 - for the type checker
+        counted_at = None if isinstance(event, e.EmailFailed) else at
         return before(self.campaign, event.position, event.attempt, counted_at)
 
-    def _instead(self, column: int, lead: Before) -> tuple[bool, str, Retry | None]:
-        """Before the mail is folded: has this side sent nobody instead, why not this lead, and when would it try it
-        again?"""
-        mind = self._minds[column]
-        return mind.sent is None, self._says(column, lead.position), mind.seen.own_retry(lead.position)
+    def _instead(self, lead: Before) -> dict[int, _Instead]:
+        """Before the mail is folded, of each side that has not sent it."""
+        entry = self.findings.open.get((lead.position, lead.attempt))
+        return {
+            column: _Instead(mind.sent is None, self._says(column, lead.position), mind.seen.own_retry(lead.position))
+            for column, mind in self._minds.items()
+            if entry is not None and entry.mails[column] is None
+        }
 
-    def _follow(self, lead: Before, now: datetime, instead: dict[int, tuple[bool, str, Retry | None]]) -> None:
+    def _follow(self, lead: Before, now: datetime, instead: dict[int, _Instead]) -> None:
         """Each side that has not sent this mail is followed on it."""
         entry = self.findings.open.get((lead.position, lead.attempt))
         if entry is None:
             return
-        for column, mind in self._minds.items():
-            if entry.mails[column] is None:
-                sent_nobody, why, retry = instead[column]
-                entry.why[column] = entry.why[column] or why
-                mind.seen.pass_over(lead.position)  # where it waits again: its next attempt comes after this one
-                mind.following.add(mind.seen, lead._replace(retry=retry), now, at_once=sent_nobody)
+        for column, (sent_nobody, why, retry) in instead.items():
+            mind = self._minds[column]
+            entry.why[column] = entry.why[column] or why
+            mind.seen.pass_over(lead.position)  # where it waits again: its next attempt comes after this one
+            mind.following.add(mind.seen, lead._replace(retry=retry), now, at_once=sent_nobody)
 
     def _note_fate(self, event: e.EmailSkipped | e.EmailSent) -> None:
         if isinstance(event, e.EmailSent):
@@ -390,7 +403,7 @@ class _LockedCase(Case):
         if answer is None:
             return "it was not asked yet"
         if position is None or answer.position == position or mind.version[0] < self.campaign.version:
-            return ONE_A_TICK if mind.side.one_a_tick else "its turn had not come"
+            return ONE_A_TICK if mind.one_a_tick else "its turn had not come"
         return f"lead {answer.lead_id} goes first"
 
     @staticmethod

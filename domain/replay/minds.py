@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 from domain import events as e
 from domain.campaign import Campaign, Status
@@ -21,10 +23,11 @@ class Mind:
     """What a side said last, and until when that holds. `sent`: whom it sent since the recorded sender's last mail: it
     goes on when that one does."""
 
-    __slots__ = ("again", "answer", "following", "seen", "sent", "side", "version")
+    __slots__ = ("again", "answer", "following", "one_a_tick", "seen", "sent", "side", "version")
 
     def __init__(self, side: Side, campaign: Campaign) -> None:
         self.side = side
+        self.one_a_tick = side.one_a_tick
         self.seen = Seen(campaign, side.sender)
         self.answer: Answer | None = None
         self.version = UNASKED
@@ -70,17 +73,43 @@ class Mind:
 
     def fold(self, campaign: Campaign, event: e.Event) -> None:
         """What the event, which is folded, means for its line."""
-        if isinstance(event, e.EmailFailed):
-            self.seen.failed(event)
-        elif isinstance(event, e.EmailRequeued | e.InDoubtResolved):
-            self.seen.waits_again(event.position, event.recorded_at)
-        elif isinstance(event, e.StatusFixed | e.StatusObserved):
-            self.seen.moved(event.position, event.recorded_at)
-        elif isinstance(event, e.EmailLocked | e.EmailSent | e.EmailSkipped):
-            self.seen.gone(event.position)
-            if isinstance(event, e.EmailSkipped):
-                self.following.drop(event.position, campaign.next_attempt(event.position))
-            if self.sent == event.position:
-                self.sent = None
+        fold = _FOLDS.get(type(event))
+        if fold is not None:
+            fold(self, event)
         elif campaign.status is Status.CANCELLED:
             self.sent = None
+
+    def failed(self, event: e.EmailFailed) -> None:
+        """It may wait for another attempt."""
+        self.seen.failed(event)
+
+    def waits_again(self, event: e.EmailRequeued | e.InDoubtResolved) -> None:
+        """A lead is back in line."""
+        self.seen.waits_again(event.position, event.recorded_at)
+
+    def moved(self, event: e.StatusFixed | e.StatusObserved) -> None:
+        """A lead has another status."""
+        self.seen.moved(event.position, event.recorded_at)
+
+    def gone(self, event: e.EmailLocked | e.EmailSent | e.EmailSkipped) -> None:
+        """A lead no longer waits."""
+        self.seen.gone(event.position)
+        if self.sent == event.position:
+            self.sent = None
+
+    def skipped(self, event: e.EmailSkipped) -> None:
+        """The same, and it gets no mail any more."""
+        self.gone(event)
+        self.following.drop(event.position, self.seen.next_attempt(event.position))
+
+
+_FOLDS: dict[type[e.Event], Callable[[Mind, Any], None]] = {
+    e.EmailFailed: Mind.failed,
+    e.EmailRequeued: Mind.waits_again,
+    e.InDoubtResolved: Mind.waits_again,
+    e.StatusFixed: Mind.moved,
+    e.StatusObserved: Mind.moved,
+    e.EmailLocked: Mind.gone,
+    e.EmailSent: Mind.gone,
+    e.EmailSkipped: Mind.skipped,
+}

@@ -80,17 +80,20 @@ class Ticks:
         self.grids: dict[e.Sender, Grid] = {}
         self.assumed_from: datetime | None = None
         self._under_way: dict[tuple[str, e.Sender, datetime], int] = {}
+        self._runners: dict[tuple[e.Sender, int], str] = {}  # of those under way: one that is gone leaves them there
 
     def take(self, tick: Tick) -> None:
         """One more."""
         self.numbers[tick.sender] += 1
         self.latest[tick.sender] = tick
         if tick.kind is TickKind.WORK:
-            self._under_way[tick.runner, tick.sender, tick.at] = self.numbers[tick.sender]
+            self._end(tick.runner, tick.sender, tick.at)
+            number = self._under_way[tick.runner, tick.sender, tick.at] = self.numbers[tick.sender]
+            self._runners[tick.sender, number] = tick.runner
 
     def finished(self, event: e.TickFinished) -> None:
         """It is through; the next of this runner may be under way already."""
-        self._under_way.pop((event.runner, event.sender, event.tick_at), None)
+        self._end(event.runner, event.sender, event.tick_at)
 
     def is_open(self, sender: e.Sender, number: int | None = None, runner: str | None = None) -> bool:
         """Is this tick, or the newest, under way? An assumed one is, until the next. `runner`: in whose hands; one that
@@ -99,9 +102,13 @@ class Ticks:
         number = self.numbers[sender] if number is None else number
         if latest is not None and latest.kind is TickKind.ASSUMED and number == self.numbers[sender]:
             return True
-        return any(
-            sender == of and number == one and runner in (None, by) for (by, of, _), one in self._under_way.items()
-        )
+        by = self._runners.get((sender, number))
+        return by is not None and runner in (None, by)
+
+    def _end(self, runner: str, sender: e.Sender, at: datetime) -> None:
+        number = self._under_way.pop((runner, sender, at), None)
+        if number is not None:
+            del self._runners[sender, number]
 
     def missing(self, sender: e.Sender, at: datetime) -> list[Tick]:
         """The ticks to assume before a mail of which no recorded tick tells: from then on, before everything that
@@ -232,9 +239,10 @@ class Case:
     def record(self, position: int, event: e.Event, sender: e.Sender | None) -> None:
         """Judge what the event says was sent, if it is a decision of this sender; the state is as it was before it."""
         self.seen(happened(event))
-        self.findings.noise.take(position, event)
-        self.situations.event(event)
         kind = type(event)
+        if kind not in EVERYDAY:
+            self.findings.noise.take(position, event)
+            self.situations.event(event)
         if sender is not None:
             self._decided(event, sender)
         elif isinstance(event, e.DuplicateDetected):
@@ -307,12 +315,13 @@ class Case:
         if mine is not None and ticks.is_open(sender, mine.tick, getattr(event, "runner", None)):
             number = mine.tick
         campaign = self.campaign
-        content = getattr(event, "content_version", campaign.content_version)
-        revision = getattr(event, "revision", campaign.revision(key[0]))
-        mailbox = getattr(event, "mailbox", campaign.mailbox)
+        if isinstance(event, e.EmailLocked):
+            said = (event.content_version, event.revision, event.mailbox)
+        else:
+            said = (campaign.content_version, campaign.revision(key[0]), campaign.mailbox)
         latest = ticks.latest.get(sender)
         assumed = latest is None or latest.kind is TickKind.ASSUMED
-        return Mail(happened(event), number, self.past.place, content, revision, mailbox, assumed)
+        return Mail(happened(event), number, self.past.place, *said, assumed)
 
     def _judge_recorded(self, event: e.EmailLocked | e.EmailFailed | e.EmailSent, at: datetime) -> None:
         if isinstance(event, e.EmailFailed):
@@ -366,6 +375,9 @@ def decision(campaign: Campaign, event: e.Event) -> e.Sender | None:
 LEAD_DECISIONS = (e.EmailLocked, e.EmailFailed, e.EmailSent)
 
 OUTCOMES = (e.EmailSent, e.EmailFailed, e.EmailInDoubt)
+
+EVERYDAY = frozenset({e.EmailLocked, e.EmailSent})
+"""Nothing that makes two senders differ, or that explains why the record does."""
 
 CHANGES_RULES = frozenset(
     {

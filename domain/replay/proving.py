@@ -24,8 +24,9 @@ LOOKS = 200
 WINDOWS = 10
 """They lie in so many stretches of the slice, each from a state of its own: a cut costs a stretch, not the slice."""
 
-Again = Callable[[Slice, Setup], str]
-"""The digest of the same comparison made elsewhere: in a process with another hash seed."""
+Digest = Callable[[], str]
+Again = Callable[[Slice, Setup], Digest]
+"""Begins the same comparison elsewhere, in a process with another hash seed, which goes on beside; asked in the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class Proof:
 
 def prove(part: Slice, setup: Setup, again: Again | None = None) -> Proof:
     """All five."""
+    elsewhere = again(part, setup) if again is not None else None
     own = setup.b if _owner(part) == setup.b.sender else setup.a
     lead_id = _somebody(part)
     seeded, missed = 0, []
@@ -68,7 +70,7 @@ def prove(part: Slice, setup: Setup, again: Again | None = None) -> Proof:
     return Proof(
         events=len(part.rows),
         is_whole=part.is_whole,
-        same_twice=_twice(part, setup, again),
+        same_twice=_twice(part, setup, elsewhere),
         identity=_differences(compared(part, replace(setup, b=setup.a, rules=()))),
         seeded=seeded,
         found=seeded - len(missed),
@@ -79,7 +81,7 @@ def prove(part: Slice, setup: Setup, again: Again | None = None) -> Proof:
     )
 
 
-def _twice(part: Slice, setup: Setup, again: Again | None) -> bool:
+def _twice(part: Slice, setup: Setup, elsewhere: Digest | None) -> bool:
     """Once as it is; once with everything handed over in another order; and once elsewhere."""
     first = compared(part, setup).digest
     other = replace(
@@ -89,8 +91,8 @@ def _twice(part: Slice, setup: Setup, again: Again | None) -> bool:
         mailboxes=tuple(reversed(part.mailboxes)),
     )
     digests = {first, compared(other, setup).digest}
-    if again is not None:
-        digests.add(again(part, setup))
+    if elsewhere is not None:
+        digests.add(elsewhere())
     return len(digests) == 1
 
 

@@ -58,11 +58,12 @@ class WhatIf:
     @property
     def changes_rules(self) -> bool:
         """Is anything but the cadence changed?"""
-        return (self.delay_s, self.daily_limit, self.window) != (None, None, None)
+        return not (self.delay_s is None and self.daily_limit is None and self.window is None)
 
     def limits(self, recorded: Limits) -> Limits:
         """The limits of this side."""
-        return _limits(recorded, self.delay_s, self.daily_limit)
+        is_as_recorded = self.delay_s is None and self.daily_limit is None
+        return recorded if is_as_recorded else _limits(recorded, self.delay_s, self.daily_limit)
 
     def schedule(self, recorded: Schedule) -> Schedule:
         """The schedule of this side."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import count
 from typing import NamedTuple
@@ -158,7 +158,7 @@ class _Runs:
         """A tick of its own; or the end of a run, with all that is left of it."""
         yield from self.until(position, happened(event))
         if isinstance(event, e.TickStarted):
-            yield Tick(event.tick_at, event.sender, TickKind.WORK, event.runner)
+            yield Tick(event.tick_at.astimezone(UTC), event.sender, TickKind.WORK, event.runner)
         elif isinstance(event, e.TickFinished):
             yield position, event
         while any(run.position <= position for *_, run in self._open):
@@ -177,9 +177,10 @@ class _Runs:
 def _run(event: e.Event, after: int, position: int) -> _Run | None:
     if isinstance(event, e.TicksIdle) and event.count:
         every = (event.last_at - event.first_at) / max(event.count - 1, 1)
-        return _Run(after, position, event.sender, event.runner, TickKind.IDLE, event.first_at, every, event.count)
+        first = event.first_at.astimezone(UTC)
+        return _Run(after, position, event.sender, event.runner, TickKind.IDLE, first, every, event.count)
     if isinstance(event, e.TicksMissed) and event.count:
         every = (event.before - event.after) / (event.count + 1)
-        first, between = event.after + every, (event.after, event.before)
+        first, between = event.after.astimezone(UTC) + every, (event.after, event.before)
         return _Run(after, position, event.sender, event.runner, TickKind.MISSED, first, every, event.count, between)
     return None

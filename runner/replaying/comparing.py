@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 import multiprocessing
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ from domain.replay.reporting import About, report
 from domain.replay.ticks import in_order
 from domain.replay.worlds import PLANNED, replies_of
 from runner.replaying import versions
-from runner.replaying.again import digest_elsewhere
+from runner.replaying.again import begin_elsewhere
 from runner.replaying.history import History
 from runner.replaying.isolation import replaying, without_search_for_garbage
 from runner.store.ledger import Ledger, campaign_number, campaign_stream
@@ -68,13 +69,25 @@ def compare_many(url: URL, numbers: Sequence[int], setup: Setup, *, workers: int
     """Many campaigns, each worker its share of them in one pass. They prove themselves on the first of each share."""
     workers = max(1, min(workers, len(numbers)))
     prove_events = None if prove_all else slices.SIZE // workers
-    shares = [tuple(numbers[nth::workers]) for nth in range(workers)]
-    requests = [Request(url, share, setup, prove_events) for share in shares]
     if workers == 1:
-        return compare_share(requests[0]) if numbers else []
+        return compare_share(Request(url, tuple(numbers), setup, prove_events)) if numbers else []
+    with closing(Ledger(url)) as ledger:
+        lengths = {number: ledger.version(campaign_stream(number)) for number in numbers}
+    requests = [Request(url, share, setup, prove_events) for share in shares(lengths, workers)]
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        found = [one for share in pool.map(compare_share, requests) for one in share]
-    return sorted(found, key=lambda one: campaign_number(one.manifest.campaign))
+        reports = [one for share in pool.map(compare_share, requests) for one in share]
+    return sorted(reports, key=lambda one: campaign_number(one.manifest.campaign))
+
+
+def shares(lengths: Mapping[int, int], workers: int) -> list[tuple[int, ...]]:
+    """Campaigns for each worker: the longest goes first, to whoever has the fewest events so far."""
+    found: list[list[int]] = [[] for _ in range(workers)]
+    loads = [(0, worker) for worker in range(workers)]
+    for number in sorted(lengths, key=lambda number: (-lengths[number], number)):
+        load, worker = heapq.heappop(loads)
+        found[worker].append(number)
+        heapq.heappush(loads, (load + lengths[number], worker))
+    return [tuple(sorted(share)) for share in found]
 
 
 def compare_share(request: Request) -> list[Report]:
@@ -112,7 +125,7 @@ def run(
 
 def _prove(history: History, stream: str, setup: Setup, size: int | None) -> Proof:
     part = slices.take(stream, history.rows(), history.ticks, history.replies(stream), size, setup.start)
-    return prove(part, setup, digest_elsewhere)
+    return prove(part, setup, begin_elsewhere)
 
 
 def _prove_first(ledger: Ledger, request: Request) -> Iterator[tuple[int, Proof]]:
@@ -125,7 +138,7 @@ def _prove_first(ledger: Ledger, request: Request) -> Iterator[tuple[int, Proof]
             rows, replies = history.rows(), history.replies(stream)
             part = slices.take(stream, rows, history.ticks, replies, left, request.setup.start)
             if part.rows:
-                yield number, prove(part, request.setup, digest_elsewhere)
+                yield number, prove(part, request.setup, begin_elsewhere)
         if left is not None:
             left -= len(part.rows)
 

@@ -4,6 +4,7 @@ The stored bytes are the event's JSON without its stream and version, which are 
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import cast
 from uuid import UUID
 
@@ -55,6 +56,9 @@ def read_event(originator_id: UUID | str, originator_version: int, topic: str, s
     if not COLUMNS.isdisjoint(event.model_fields_set):
         raise UnknownEvent(f"{originator_id} {originator_version}: names its stream or version twice; it was changed.")
     # Straight into __dict__: the model is frozen, and a copy would cost more than reading it.
-    event.__dict__["originator_id"] = originator_id
-    event.__dict__["originator_version"] = originator_version
+    said = event.__dict__
+    said["originator_id"] = originator_id
+    said["originator_version"] = originator_version
+    # pydantic's own offset zero is another object than ours, and two times compare ten times faster where it is one.
+    said["recorded_at"] = said["recorded_at"].astimezone(UTC)
     return cast(Event, event)

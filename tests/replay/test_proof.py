@@ -17,7 +17,7 @@ from domain.replay.proving import Proof, prove
 from domain.replay.sides import Side, as_owner
 from domain.replay.slices import Slice, take
 from domain.rules import Wait
-from runner.replaying.again import digest_elsewhere
+from runner.replaying.again import begin_elsewhere
 from runner.replaying.history import History
 from tests.databases import on_sqlite
 from tests.faults.world import World
@@ -41,7 +41,7 @@ def slice_of(world: World, size: int | None) -> Slice:
 
 @pytest.mark.parametrize("is_free", [False, True])
 def test_the_proof_holds_on_what_the_daemon_wrote(part: Slice, is_free: bool) -> None:
-    proof = prove(part, Setup(is_free=is_free), digest_elsewhere)
+    proof = prove(part, Setup(is_free=is_free), begin_elsewhere)
 
     assert proof.holds
     assert (proof.seeded, proof.found, proof.identity, proof.looked_ahead) == (3, 3, 0, 0)
@@ -78,7 +78,7 @@ def test_a_policy_that_draws_lots_is_not_deterministic(part: Slice) -> None:
 
 
 def test_a_digest_of_another_process_that_differs_is_seen(part: Slice) -> None:
-    assert not prove(part, Setup(), lambda _part, _setup: "0" * 64).same_twice
+    assert not prove(part, Setup(), lambda _part, _setup: lambda: "0" * 64).same_twice
 
 
 def test_a_proof_with_a_mutant_that_was_missed_does_not_hold(part: Slice) -> None:

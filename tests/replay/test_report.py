@@ -18,7 +18,7 @@ from domain.replay.past import Setup
 from domain.replay.report import Report
 from domain.replay.sides import Side, WhatIf
 from runner.replaying import pictures
-from runner.replaying.comparing import compare, compare_many
+from runner.replaying.comparing import compare, compare_many, shares
 from runner.replaying.isolation import NetworkInReplay, reading, replaying
 from runner.replaying.what_if import sides
 from tests.databases import on_sqlite
@@ -53,6 +53,10 @@ def test_a_report_fits_the_schema_and_is_the_same_on_each_run(morning: World) ->
     assert compare(morning.ledger, 1, Setup()).model_dump_json() == report.model_dump_json()
     assert report.proof is not None
     assert report.proof.other_process
+
+
+def test_workers_share_events_evenly_not_campaigns() -> None:
+    assert shares({1: 60, 2: 10, 3: 50, 4: 20, 5: 40}, 2) == [(1, 2, 4), (3, 5)]
 
 
 @on_sqlite
