@@ -300,8 +300,8 @@ def _scheduled(census: _Census) -> Iterator[Finding]:
 def _rows_gone(census: _Census) -> Iterator[Finding]:
     if rows := [row for observation in census.observed(ROWS_GONE) for row in observation.rows]:
         says = (
-            "the newest SendLog row that was taken in is no longer there: was a backup restored? Then its numbers are "
-            "given again, and until they reach this one its new mails pass for known ones"
+            "the newest SendLog row that was taken in is no longer there: was a backup restored? When that gives a "
+            "number again, nothing more is taken in"
         )
         yield census.finding(ROWS_GONE, "note", says, "nothing: a person looks", (), rows)
 

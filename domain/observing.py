@@ -45,14 +45,14 @@ class Origin:
     """Which campaign of which old database this is. `source`: that database, as it may be shown. `elsewhere`: it is
     not where it was when the campaign was taken in last. `moved`: a person said that it is the same nevertheless.
     `newest_row`: of its SendLog about the campaign, `newest_elsewhere`: of the one at the place of before, if that is
-    still there; 0 for none. `known`: a row that was taken in, and the time that it has there; None where it is not
-    there. Times are the old system's own."""
+    still there; 0 for none. `changed_row`: one that was taken in and is another mail there now. Times are the old
+    system's own."""
 
     source: str
     created_at: datetime
     scheduled_at: datetime | None
     newest_row: int
-    known: tuple[int, datetime] | None = None
+    changed_row: int | None = None
     elsewhere: bool = False
     moved: bool = False
     newest_elsewhere: int = 0
@@ -91,10 +91,9 @@ def must_be_the_same(campaign: Campaign, origin: Origin) -> None:
             f"the SendLog in {origin.source} ends at row {origin.newest_row} of {stream}, and there was a row {newest} "
             "already: this is an older copy. Name the database that the old system works on."
         )
-    row, at = origin.known or (0, None)
-    if row == legacy.rows.newest and legacy.newest_at not in (None, at):
+    if origin.changed_row is not None:
         raise CommandRefused(
-            f"row {legacy.rows.newest} of the SendLog in {origin.source} is another mail than the one that was taken "
+            f"row {origin.changed_row} of the SendLog in {origin.source} is another mail than the one that was taken "
             f"in for {stream}: an older copy was put in its place, and gives its numbers again. Bring the newer one "
             "back; until then nothing that the old system does can be known."
         )

@@ -6,26 +6,30 @@ from datetime import datetime
 from typing import NamedTuple
 
 from domain.errors import InvalidInput
+from domain.events import EmailSent
+from domain.legacy import Legacy
 from domain.observing import Origin
 from runner.legacy.old_database import OldDatabase, open_old_database
 from runner.legacy.opening import is_same_place
 from runner.legacy.records import OldCampaign
-from runner.store.ledger import Ledger
+from runner.store.ledger import Ledger, campaign_stream
 
 
 class Recorded(NamedTuple):
-    """Where a campaign came from, by its last import, when it was made there, and the newest SendLog row of it."""
+    """Where a campaign came from, by its last import, when it was made there, and the newest SendLog row that was taken
+    in, with its time."""
 
     source: str
     created_at: datetime | None
     newest_row: int
+    newest_at: datetime | None
 
 
 def recorded(ledger: Ledger, number: int) -> Recorded | None:
     """None for a campaign that came from no old system, or is not here."""
     with ledger.campaign(number) as campaign:
         legacy = campaign.legacy
-        return Recorded(legacy.source, legacy.created_at, legacy.rows.newest) if legacy is not None else None
+        return _recorded(legacy) if legacy is not None else None
 
 
 def origin_of(ledger: Ledger, old: OldDatabase, campaign: OldCampaign, *, moved: bool) -> Origin:
@@ -37,16 +41,29 @@ def origin_of(ledger: Ledger, old: OldDatabase, campaign: OldCampaign, *, moved:
         created_at=campaign.created_at,
         scheduled_at=campaign.scheduled_at if campaign.status == "SCHEDULED" else None,
         newest_row=old.newest_send(number),
-        known=_known(old, number, before.newest_row) if before is not None else None,
+        changed_row=_changed_row(ledger, old, number, before) if before is not None else None,
         elsewhere=elsewhere,
         moved=moved,
         newest_elsewhere=_newest_at(before.source, campaign) if before is not None and elsewhere else 0,
     )
 
 
-def _known(old: OldDatabase, number: int, row: int) -> tuple[int, datetime] | None:
-    at = old.sent_at(number, row)
-    return None if at is None else (row, at)
+def _recorded(legacy: Legacy) -> Recorded:
+    return Recorded(legacy.source, legacy.created_at, legacy.rows.newest, legacy.newest_at)
+
+
+def _changed_row(ledger: Ledger, old: OldDatabase, number: int, before: Recorded) -> int | None:
+    """A row that was taken in and has another time there now. While the newest has not, none has: a copy that was put
+    in the database's place lacks it, or gives its number again."""
+    if before.newest_at is None or old.sent_at(number, before.newest_row) == before.newest_at:
+        return None
+    known = {
+        event.imported.row: event.occurred_at or event.recorded_at
+        for event in ledger.stream(campaign_stream(number))
+        if isinstance(event, EmailSent) and event.imported is not None
+    }
+    changed = (send.row_id for send in old.sends(number) if known.get(send.row_id, send.created_at) != send.created_at)
+    return next(changed, None)
 
 
 def _newest_at(source: str, campaign: OldCampaign) -> int:

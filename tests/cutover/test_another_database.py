@@ -106,9 +106,10 @@ def test_a_backup_that_was_restored_in_its_place_is_noted_and_refused_when_it_gi
     known: Office,
 ) -> None:
     backup = copied(known)
-    old, lead = known.application(ZIMA), known.leads(ZIMA, Place.CLEAN_WAITING)[0]
-    old.start_sending(lead)
-    old.finish(lead, "<later@nadawca.example>")
+    old = known.application(ZIMA)
+    for lead in known.leads(ZIMA, Place.CLEAN_WAITING)[2:4]:
+        old.start_sending(lead)
+        old.finish(lead, f"<later.{lead}@nadawca.example>")
     known.desk.done(*follows(known.url))
     shutil.copy(backup.removeprefix("sqlite:///"), str(known.old.database))
     known.desk.done(*follows(known.url))
