@@ -72,9 +72,10 @@ class RowNumbers:
 @dataclass(slots=True)
 class Legacy:
     """The old system's side of a campaign. `sends`: mails of each lead that are known as sent, by position.
-    `rows`: the rows of its SendLog that are in this ledger, `newest_at`: the time of the newest. `numbers`: a lead's
-    newest attempt, where it is more than the lead's sends say. `waited`: once it is taken over, a byte for each lead
-    that came from there: 1 for one that waited then. The rest is what the last import said."""
+    `rows`: the rows of its SendLog that are in this ledger; `newest_at` and `newest_id`: time and Message-ID of the
+    newest. `numbers`: a lead's newest attempt, where it is more than the lead's sends say. `waited`: once it is taken
+    over, a byte for each lead that came from there: 1 for one that waited then. The rest is what the last import
+    said."""
 
     source: str
     settings_digest: str
@@ -87,6 +88,7 @@ class Legacy:
     observations: tuple[e.Observation, ...] = ()
     rows: RowNumbers = field(default_factory=RowNumbers)
     newest_at: datetime | None = None
+    newest_id: str | None = None
     waited: bytes | None = None
     sends: bytearray = field(default_factory=bytearray)
     numbers: dict[int, int] = field(default_factory=dict)
@@ -164,7 +166,7 @@ def mail_came(campaign: Campaign, event: e.EmailSent, imported_send: e.ImportedS
         return
     at = event.occurred_at or event.recorded_at
     if imported_send.row > campaign.legacy.rows.newest:
-        campaign.legacy.newest_at = at
+        campaign.legacy.newest_at, campaign.legacy.newest_id = at, imported_send.message_id
     campaign.legacy.rows.add(imported_send.row)
     campaign.mails.add(at)
     campaign.last_mail_at = max(campaign.last_mail_at or at, at)

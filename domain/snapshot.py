@@ -155,6 +155,7 @@ def _frozen_legacy(past: Legacy | None) -> dict[str, Any] | None:
         "observations": _OBSERVATIONS.dump_python(past.observations, mode="json"),
         "rows": past.rows.steps(),
         "newest_at": _text(past.newest_at),
+        "newest_id": past.newest_id,
         "waited": None if past.waited is None else _packed(past.waited),
         "sends": _packed(bytes(past.sends)),
         "numbers": list(past.numbers.items()),

@@ -104,7 +104,7 @@ class OldDatabase:
     def sends(self, campaign: int) -> Iterator[OldSend]:
         """What the old sender wrote down about the mails of a campaign, in that order."""
         rows = self._rows(self._in_order(select(self._tables[SEND_LOG.name]), SEND_LOG, campaign))
-        return (OldSend(key, *values) for key, _, *values in (read_row(SEND_LOG, row, self.name) for row in rows))
+        return (self._send(row) for row in rows)
 
     def queue(self, campaign: int) -> Iterator[OldQueueRow]:
         """The rows of a campaign in the old queue, by id."""
@@ -120,11 +120,15 @@ class OldDatabase:
         with unreadable(self.name):
             return self._connection.scalar(newest) or 0
 
-    def sent_at(self, campaign: int, row: int) -> datetime | None:
-        """When the mail of this row of the SendLog was written down; None where a campaign has no such row."""
+    def mail_of(self, campaign: int, row: int) -> tuple[datetime, str | None] | None:
+        """When the mail of this row of the SendLog was written down, and its Message-ID; None where a campaign has no
+        such row."""
         sends = self._tables[SEND_LOG.name]
         [*found] = self._rows(select(sends).where(sends.c.campaignId == campaign, sends.c.id == row))
-        return read_row(SEND_LOG, found[0], self.name)[-1] if found else None
+        if not found:
+            return None
+        send = self._send(found[0])
+        return send.created_at, send.message_id
 
     def blocked(self) -> Iterator[str]:
         """The addresses of all who want no mail, whatever campaign they are in."""
@@ -190,6 +194,10 @@ class OldDatabase:
             use_v2=values[USE_V2],
             created_at=values["createdAt"],
         )
+
+    def _send(self, row: Any) -> OldSend:
+        key, _, *values = read_row(SEND_LOG, row, self.name)
+        return OldSend(key, *values)
 
     def _lead(self, row: Any) -> OldLead:
         split = len(CAMPAIGN_LEAD.columns)

@@ -17,12 +17,13 @@ from runner.store.ledger import Ledger, campaign_stream
 
 class Recorded(NamedTuple):
     """Where a campaign came from, by its last import, when it was made there, and the newest SendLog row that was taken
-    in, with its time."""
+    in, with its time and Message-ID."""
 
     source: str
     created_at: datetime | None
     newest_row: int
     newest_at: datetime | None
+    newest_id: str | None
 
 
 def recorded(ledger: Ledger, number: int) -> Recorded | None:
@@ -49,21 +50,22 @@ def origin_of(ledger: Ledger, old: OldDatabase, campaign: OldCampaign, *, moved:
 
 
 def _recorded(legacy: Legacy) -> Recorded:
-    return Recorded(legacy.source, legacy.created_at, legacy.rows.newest, legacy.newest_at)
+    return Recorded(legacy.source, legacy.created_at, legacy.rows.newest, legacy.newest_at, legacy.newest_id)
 
 
 def _changed_row(ledger: Ledger, old: OldDatabase, number: int, before: Recorded) -> int | None:
-    """A row that was taken in and has another time there now. While the newest has not, none has: a copy that was put
-    in the database's place lacks it, or gives its number again."""
-    if before.newest_at is None or old.sent_at(number, before.newest_row) == before.newest_at:
+    """A row that was taken in and has another time or Message-ID there now. While the newest has not, none has: a copy
+    that was put in the database's place lacks it, or gives its number again."""
+    newest = (before.newest_at, before.newest_id)
+    if before.newest_at is None or old.mail_of(number, before.newest_row) == newest:
         return None
     known = {
-        event.imported.row: event.occurred_at or event.recorded_at
+        event.imported.row: (event.occurred_at or event.recorded_at, event.imported.message_id)
         for event in ledger.stream(campaign_stream(number))
         if isinstance(event, EmailSent) and event.imported is not None
     }
-    changed = (send.row_id for send in old.sends(number) if known.get(send.row_id, send.created_at) != send.created_at)
-    return next(changed, None)
+    there = ((send.row_id, (send.created_at, send.message_id)) for send in old.sends(number))
+    return next((row for row, mail in there if known.get(row, mail) != mail), None)
 
 
 def _newest_at(source: str, campaign: OldCampaign) -> int:

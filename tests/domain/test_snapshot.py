@@ -29,7 +29,7 @@ from tests.domain.given import GREYLISTED, PERMANENT, World, digest, refolded, r
 HERE = Path(__file__).parent
 GOLDEN_STREAMS = {
     HERE / "golden_stream.jsonl": "74f220e3c4cf457b932b3f36a3361bb050dd07d50747da6f2bc12e1c4419f622",
-    HERE / "golden_cutover.jsonl": "bdb016afe8bc468dada549cd08ef711afe4d4f04a4dae89749ddb6e36f2b9aa8",
+    HERE / "golden_cutover.jsonl": "1146d5b740ccb43966aad4bb39e276ac5d26e551d7a1ecae59f2a56134b2e4bf",
 }
 """Streams as they were stored, with every event of a campaign in them: one made here, and one that came from an old
 system, was taken over, moved to V2 and back. With each the fingerprint of the states that it goes through: if that
