@@ -86,6 +86,7 @@ def edit(
 ) -> list[e.Event]:
     """New settings; what is left out or is the same as before stays, and is no event."""
     _must_exist(campaign)
+    _must_be_ours(campaign)
     if campaign.status is Status.CANCELLED:
         raise CommandRefused(f"{campaign.stream} is cancelled: its settings are history.")
     draft = Draft(campaign.stream, campaign.version, now)
