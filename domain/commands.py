@@ -86,6 +86,7 @@ def edit(
 ) -> list[e.Event]:
     """New settings; what is left out or is the same as before stays, and is no event."""
     _must_exist(campaign)
+    _must_be_ours(campaign)
     if campaign.status is Status.CANCELLED:
         raise CommandRefused(f"{campaign.stream} is cancelled: its settings are history.")
     draft = Draft(campaign.stream, campaign.version, now)
@@ -332,7 +333,13 @@ def record_in_doubt(campaign: Campaign, token: str, cause: str, *, now: datetime
 def resolve_in_doubt(
     campaign: Campaign, position: int, outcome: e.Resolution, *, evidence: str, actor: str, now: datetime
 ) -> list[e.Event]:
-    """A person settles what is in doubt: sent, or not sent and so queued again."""
+    """A person settles what is in doubt: sent, or not sent and so queued again. Refused where that would not hold:
+    who waits in a campaign that is only observed is the old system's to say, and it says so anew at each look."""
+    if outcome == "not sent" and campaign.observed:
+        raise CommandRefused(
+            f"{campaign.stream} is only observed: until it is taken over, the old system decides who waits, and the "
+            "next look would undo your word. Say `--not-sent` after the take-over; `--sent` can be said now."
+        )
     attempt = next((a for a in campaign.unanswered(position) if a.state is AttemptState.IN_DOUBT), None)
     if attempt is None:
         lead_id, state = campaign.numbers.lead_id(position), campaign.roll.state(position).label

@@ -98,8 +98,14 @@ def start(number: CampaignNumber, reason: Reason = None) -> None:
     """
     with workplace() as place:
         words = reason_given(reason)
+
+        def decide(campaign: Campaign) -> list[Event]:
+            return commands.start(campaign, actor=actor(), reason=words, now=place.now())
+
+        with place.ledger.campaign(number) as campaign:
+            decide(campaign)  # refused here, before all are rendered
         rendered = check_all_render(place.ledger, place.engine, number)
-        _run(place, number, lambda c: commands.start(c, actor=actor(), reason=words, now=place.now()))
+        _run(place, number, decide)
         say(f"Campaign {number} started: {rendered} leads, all render.")
 
 

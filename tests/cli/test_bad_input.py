@@ -229,7 +229,7 @@ def test_in_the_clear_it_goes_to_this_machine_and_where_somebody_allows_it(own: 
 
 NOT_THERE = {
     "campaign show 9": "no campaign 9",
-    "campaign start 9": "no campaign 9",
+    "campaign start 9": "campaign-9",
     "campaign pause 9": "campaign-9",
     "campaign resume 9": "campaign-9",
     "campaign cancel 9": "campaign-9",

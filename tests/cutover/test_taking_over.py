@@ -63,6 +63,14 @@ def test_what_the_old_sender_had_under_way_is_in_doubt_and_listed(office: Office
     assert number not in {str(row["campaign_id"]) for row in office.desk.rows("in-doubt", "list")}
 
 
+def test_whom_the_old_sender_is_mailing_is_erased_when_that_is_in_doubt(office: Office) -> None:
+    office.imports(ZIMA)
+    [address] = office.addresses(office.leads(ZIMA, Place.IN_DOUBT)[0])
+    assert "`sendledger cutover fix 2` or the take-over" in office.desk.refused("erase", address, "--reason", "asked")
+    office.fixes(ZIMA)
+    office.desk.done("erase", address, "--reason", "asked")
+
+
 @pytest.mark.parametrize("clock", [NOW - timedelta(hours=5), NOW + timedelta(seconds=30)], ids=["slow", "right"])
 @pytest.mark.parametrize("finishes", [True, False], ids=["mailed", "begun"])
 def test_a_sender_that_is_caught_sending_after_the_word_keeps_the_campaign(

@@ -402,13 +402,23 @@ class TestAPersonsWord:
         assert world.found() == []
         world.delivered(0)
 
-    def test_while_the_old_system_runs_its_queue_counts_more(self) -> None:
-        world = seeing(found.QUEUE_SENDING, 100)()
+    @pytest.mark.parametrize("statuses", [("queued",), ("sending",)])
+    def test_while_the_old_system_runs_nobody_waits_again_by_it(self, statuses: tuple[e.V1Status, ...]) -> None:
+        world = observed(*statuses)
+        world.end(e.Observation(rule=found.QUEUE_SENDING, leads=(100,)))
         world.fix()
+        with pytest.raises(CommandRefused, match="Say `--not-sent` after the take-over"):
+            world.resolve(0, "not sent")
+        assert world.state(0) is IN_DOUBT
+        world.take_over()
         world.resolve(0, "not sent")
-        assert [finding.rule for finding in world.found()] == [found.QUEUE_SENDING]
-        with pytest.raises(CommandRefused, match="queue-says-sending"):
-            world.take_over()
+        world.delivered(0)
+
+    def test_that_it_was_sent_can_be_said_at_any_time(self) -> None:
+        world = sound("sending")
+        world.fix()
+        world.resolve(3, "sent")
+        assert world.state(3) is SENT
 
 
 class TestCompletedTooSoon:

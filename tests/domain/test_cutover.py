@@ -19,7 +19,7 @@ from domain.cutover import PLAN_DIGITS
 from domain.errors import CommandRefused
 from domain.leads import LeadState
 from domain.rules import Rule, Wait
-from tests.domain.given import GREYLISTED, NOON, World, kinds, observed, refolded, running, taken_over
+from tests.domain.given import ALWAYS, GREYLISTED, NO_DELAY, NOON, World, kinds, observed, refolded, running, taken_over
 
 QUEUED, LOCKED, SENT = LeadState.QUEUED, LeadState.LOCKED, LeadState.SENT
 SKIPPED, IN_DOUBT = LeadState.SKIPPED, LeadState.IN_DOUBT
@@ -78,7 +78,7 @@ class TestPlan:
             lambda world: world.follow_statuses({6: "replied"}),
             lambda world: world.add_leads("sent", "queued"),
             lambda world: world.add_sends((12, 6), (13, 6)),
-            lambda world: world.edit(content_digest="a" * 64),
+            lambda world: world.begin(schedule=ALWAYS, limits=NO_DELAY, settings=9, content=9),
         ],
         ids=["another's status", "more leads", "another's mails", "content"],
     )

@@ -554,12 +554,23 @@ class TestGate:
         with pytest.raises(LockRefused, match="the old system mails it"):
             world.refused_before_lock(0)
 
-    def test_nor_may_a_person_start_it_here(self) -> None:
-        world = World(observed=True)
-        world.add_leads("queued")
+    @pytest.mark.parametrize(
+        "command",
+        [
+            World.start,
+            World.pause,
+            World.resume,
+            World.cancel,
+            lambda world: world.queue(5),
+            lambda world: world.requeue(1),
+            lambda world: world.edit(limits=Limits(daily_limit=7)),
+        ],
+        ids=["start", "pause", "resume", "cancel", "leads", "retry", "edit"],
+    )
+    def test_nor_may_a_person_decide_over_it_here(self, command: Callable[[World], object]) -> None:
+        world = observed("queued", "failed")
         with pytest.raises(CommandRefused, match="is only observed"):
-            world.start()
-        assert world.refusal() == Wait(Rule.OBSERVED)
+            command(world)
 
 
 @given(st.lists(st.integers(0, 60)))
