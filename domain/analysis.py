@@ -89,6 +89,11 @@ def waits_wrongly(campaign: Campaign, again: Collection[int] = ()) -> list[Findi
     return [finding for rule in _RULES for finding in rule(census) if finding.rule in DANGERS and finding.positions]
 
 
+def waits_unusable(campaign: Campaign) -> bool:
+    """Does somebody wait for whom no mail can be made, whatever the template, so that a repair would skip them?"""
+    return any(_unusable(_Census(campaign)))
+
+
 def stray_rows(campaign: Campaign) -> set[int]:
     """Rows of the SendLog of which an import has found that they name no lead of the campaign."""
     observations = campaign.legacy.observations if campaign.legacy is not None else ()

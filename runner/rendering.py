@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 from sqlalchemy import Engine, RowMapping
 
+from domain.analysis import waits_unusable
+from domain.campaign import Campaign
 from domain.commitments import unsubscribe_token
 from domain.errors import CommandRefused, InvalidInput
 from domain.leads import LeadState
@@ -30,6 +32,8 @@ def check_all_render(ledger: Ledger, engine: Engine, number: int) -> int:
             raise CommandRefused(f"there is no campaign {number}; `sendledger campaign list` shows which there are.")
         version = campaign.content_version
         waiting = set(campaign.roll.positions(LeadState.QUEUED))
+        what = "is not taken over" if campaign.observed else "does not start"
+        mend = where_to_mend(campaign)
     with reading(engine) as connection:
         content = kept.content(connection, number, version)
         if content is None:
@@ -48,12 +52,20 @@ def check_all_render(ledger: Ledger, engine: Engine, number: int) -> int:
     if failed:
         more = [f"  … and {failed - SHOWN} more"] if failed > SHOWN else []
         raise InvalidInput(
-            "\n".join(
-                [f"campaign {number} does not start: {failed} of {count} leads cannot be rendered.", *shown, *more]
-            ),
-            mend="\nMend the template with `campaign edit`, or import the leads again with the missing fields.",
+            "\n".join([f"campaign {number} {what}: {failed} of {count} leads cannot be rendered.", *shown, *more]),
+            mend=f"\n{mend}",
         )
     return count
+
+
+def where_to_mend(campaign: Campaign) -> str:
+    """What to do about a lead that cannot be rendered."""
+    if not campaign.observed:
+        return "Mend the template with `campaign edit`, or import the leads again with the missing fields."
+    there = "Mend the template or the leads in the old application; the next `sendledger legacy follow` takes that in."
+    if waits_unusable(campaign):
+        there += f" `sendledger cutover fix {campaign.number}` skips those whose address or fields are unusable."
+    return there
 
 
 def all_fields(content: CompiledContent, fields: Mapping[str, str], address: str, token: str) -> dict[str, str]:

@@ -8,9 +8,11 @@ from sqlalchemy import Connection
 
 from domain.campaign import Status
 from domain.errors import SendledgerError
+from domain.legacy import OLD_SYSTEM
 from domain.policies import Send, next_in_line
 from projections import queries
 from runner.doctor.findings import Finding, fail, ok, warn
+from runner.rendering import where_to_mend
 from runner.sending.liveness import living
 from runner.sending.preparing import Order, Preparer, Suppressed
 from runner.workplace import Workplace
@@ -60,14 +62,17 @@ def templates(place: Workplace) -> Iterator[Finding]:
             pass  # whoever sends skips that lead
         except SendledgerError as error:
             broken += 1
-            mend = f"`sendledger campaign edit {number} FILE`, or import that lead again with what is missing."
+            with place.ledger.campaign(number) as campaign:
+                mend = where_to_mend(campaign)
             yield fail(f"campaign {number}", f"lead {order.lead_id}, the next: {error}", mend)
     if not broken:
         yield ok("templates", f"{len(running):,} running campaigns render for their next lead")
 
 
 def _orphaned(place: Workplace, views: Connection) -> int:
+    """Ours: of what an old system has under way, it may still say the outcome."""
     locked = queries.locked_by_runner(views)
+    locked.pop(OLD_SYSTEM, None)
     alive = living(place.settings.runners_folder, views, locked)
     return sum(count for runner, count in locked.items() if runner not in alive)
 

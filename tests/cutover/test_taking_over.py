@@ -63,6 +63,32 @@ def test_what_the_old_sender_had_under_way_is_in_doubt_and_listed(office: Office
     assert number not in {str(row["campaign_id"]) for row in office.desk.rows("in-doubt", "list")}
 
 
+def test_what_cannot_be_rendered_is_mended_in_the_old_application(office: Office) -> None:
+    office.application(ZIMA).change(text="{{ nosuch }}")
+    office.imports(ZIMA)
+    office.fixes(ZIMA)
+    there = "Mend the template or the leads in the old application; the next `sendledger legacy follow` takes that in."
+    said = office.desk.refused(*TAKEOVER)
+    assert "campaign 2 is not taken over: 5 of 5 leads cannot be rendered." in said
+    assert said.endswith(f"\n{there}\n")
+    assert there in found_by_doctor(office, "campaign 2")
+    assert "is only observed" in office.desk.refused("campaign", "start", "2")
+    office.application(ZIMA).change_lead(office.leads(ZIMA, Place.CLEAN_WAITING)[0], email="no address")
+    office.desk.done("legacy", "follow", office.url)
+    assert "`sendledger cutover fix 2` skips those whose address or fields" in office.desk.refused(*TAKEOVER)
+
+
+def test_what_the_old_sender_has_under_way_is_no_matter_of_a_runner_of_ours(office: Office) -> None:
+    office.imports(ZIMA)
+    assert found_by_doctor(office, "in doubt") == "nothing"
+
+
+def found_by_doctor(office: Office, what: str) -> str:
+    said = office.desk.says("doctor", "--no-smtp", "--format", "json")
+    [row] = [row for row in json.loads(said.out) if row["check"] == what]
+    return f"{row['found']} {row['mend']}".strip()
+
+
 def test_whom_the_old_sender_is_mailing_is_erased_when_that_is_in_doubt(office: Office) -> None:
     office.imports(ZIMA)
     [address] = office.addresses(office.leads(ZIMA, Place.IN_DOUBT)[0])
