@@ -224,7 +224,8 @@ def _one_address(census: _Census) -> Iterator[Finding]:
     for observation in census.observed(ONE_ADDRESS):
         group = census.positions_of(observation)
         waiting = sorted(filter(census.waits, group), key=census.again.__contains__)
-        mailed = any(campaign.roll.state(at) in (LeadState.SENT, LeadState.LOCKED, LeadState.IN_DOUBT) for at in group)
+        others = (campaign.roll.state(at) for at in group if not census.waits(at))
+        mailed = any(state in (LeadState.SENT, LeadState.LOCKED, LeadState.IN_DOUBT) for state in others)
         skipped += waiting if mailed else waiting[1:]
     if skipped:
         says = "has the address of another lead: one person, one mail"

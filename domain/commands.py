@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Literal
 
 from domain import events as e
-from domain.analysis import waits_wrongly
+from domain.analysis import ONE_ADDRESS, waits_wrongly
 from domain.attempts import Attempt, AttemptState
 from domain.calendar import Schedule
 from domain.campaign import Campaign, Status
@@ -348,7 +348,19 @@ def resolve_in_doubt(
     draft.add(e.InDoubtResolved, token=attempt.token, outcome=outcome, evidence=evidence, actor=actor, **_of(attempt))
     if outcome == "sent" and _was_accepted_otherwise(campaign, attempt):
         draft.add(e.DuplicateDetected, token=attempt.token, **_of(attempt))
+    if outcome == "not sent" and _another_has_its_address(campaign, position):
+        draft.add(e.EmailSkipped, position=position, lead_id=attempt.lead_id, reason="duplicate address")
+        if campaign.status in (Status.RUNNING, Status.COMPLETED) and not campaign.waiting:
+            draft.add(e.CampaignCompleted)
     return draft.events
+
+
+def _another_has_its_address(campaign: Campaign, position: int) -> bool:
+    """Were this lead to wait, would another of its address have been mailed, or be mailed too?"""
+    if campaign.status is Status.CANCELLED or position in campaign.accepted_late:  # then it does not wait
+        return False
+    found = waits_wrongly(campaign, [position])
+    return any(finding.rule == ONE_ADDRESS and position in finding.positions for finding in found)
 
 
 def position_to_test(campaign: Campaign, mailbox: Mailbox, lead_id: int | None) -> int:

@@ -492,6 +492,23 @@ class TestTakeover:
         world.delivered(0)
         assert world.campaign.status is Status.COMPLETED
 
+    def test_of_two_in_doubt_with_one_address_only_the_last_is_mailed_when_none_was(self) -> None:
+        world = observed("sending", "sending")
+        world.end(e.Observation(rule=found.ONE_ADDRESS, leads=(100, 101)))
+        world.take_over()
+        assert kinds(world.resolve(0, "not sent")) == ["InDoubtResolved", "EmailSkipped", "CampaignCompleted"]
+        assert (world.state(0), world.campaign.status) == (SKIPPED, Status.COMPLETED)
+        assert kinds(world.resolve(1, "not sent")) == ["InDoubtResolved"]
+        assert (world.state(1), world.campaign.status) == (QUEUED, Status.RUNNING)
+
+    def test_of_two_in_doubt_with_one_address_none_is_mailed_when_the_other_was(self) -> None:
+        world = observed("sending", "sending", "queued")
+        world.end(e.Observation(rule=found.ONE_ADDRESS, leads=(100, 101)))
+        world.take_over()
+        world.resolve(0, "sent")
+        assert kinds(world.resolve(1, "not sent")) == ["InDoubtResolved", "EmailSkipped"]
+        assert world.state(1) is SKIPPED
+
     def test_one_of_which_nobody_waits_is_completed_with_it(self) -> None:
         world = observed("sent", "sending")
         assert kinds(world.take_over()) == ["EmailInDoubt", "TakenOver", "CampaignCompleted"]
