@@ -154,7 +154,8 @@ class Runner:
             due = {number: mailbox for number, mailbox in idle.items() if self._claims.take(number)}
             self._under_way.update(due)
         if not due:
-            self._diary.idle(sender, now)
+            if self._diary.idle(sender, now):
+                guarded(self._shadows.after_idle_ticks)
             return None
         tick = Tick(sender, now, len(due))
         try:

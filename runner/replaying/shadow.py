@@ -77,6 +77,11 @@ class Shadows:
             self._thread.start()
         self._turns.put(number)
 
+    def after_idle_ticks(self) -> None:
+        """A run of ticks at which the owners found nothing to send is in the log now."""
+        for number in tuple(self._on):
+            self.after_tick(number)
+
     def end(self) -> None:
         """Take up what is left, say what it came to, and end."""
         if self._thread is not None:

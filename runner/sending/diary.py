@@ -45,13 +45,15 @@ class Diary:
             self.end_idle_run(sender)
         self._append(f"runner-{self._runner}", RunnerStopped)
 
-    def idle(self, sender: Sender, at: datetime) -> None:
-        """A tick found nothing to send."""
+    def idle(self, sender: Sender, at: datetime) -> bool:
+        """A tick found nothing to send. Was a run of such ticks written down?"""
         count, first, last = self._idle.get(sender, (0, at, at))
-        if count and (at - first >= LONGEST_IDLE_RUN or at.date() != last.date()):
+        ends = bool(count) and (at - first >= LONGEST_IDLE_RUN or at.date() != last.date())
+        if ends:
             self.end_idle_run(sender)
             count, first = 0, at
         self._idle[sender] = (count + 1, first, at)
+        return ends
 
     def end_idle_run(self, sender: Sender) -> None:
         """Write the idle run down, if there is one; it is forgotten only when it is stored."""

@@ -10,7 +10,7 @@ from domain.replay.past import Setup
 from domain.replay.shadowing import Shadow, shadow_of, start, stop
 from domain.replay.travel import at
 from runner.replaying.history import History
-from runner.replaying.shadow import shadow_stream
+from runner.replaying.shadow import Shadows, shadow_stream
 from tests.faults.invariants import broken
 from tests.faults.world import World
 from tests.replay.given import HOUR, MINUTE, MONDAY, OFFICE, PACED, Recorded, run
@@ -59,6 +59,19 @@ def test_after_a_restart_nothing_is_decided_twice_and_nothing_is_left_out(world:
     run(world, MONDAY + 20 * MINUTE, MONDAY + HOUR)
 
     assert sorted(decided(world)) == [(lead, 1, "v2") for lead in range(1, 9)]
+
+
+def test_beside_an_owner_that_finds_nothing_it_has_its_turn_each_hour(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns: list[int] = []
+    monkeypatch.setattr(Shadows, "after_tick", lambda _shadows, number: turns.append(number))
+    world.campaign(1, "v1", ["lead"], limits=PACED, schedule=OFFICE)
+    switch(world, start)
+    run(world, MONDAY + 10 * HOUR, MONDAY + 13 * HOUR)
+
+    assert world.told(e.EmailLocked) == []
+    assert turns[:2] == [1, 1]
 
 
 def test_stopped_it_says_nothing_more(world: World) -> None:
