@@ -35,6 +35,7 @@ UNUSABLE = "address-or-fields-unusable"
 GONE = "gone-from-the-old-database"
 ROWS_GONE = "sendlog-rows-gone"
 MOVED_SINCE = "moved-there-since"
+CANCELLED_HERE = "cancelled-here-alone"
 """Rules of observations: what only the old database shows, and an import writes down."""
 
 SENT_NOT_MARKED = "sent-not-marked"
@@ -296,6 +297,13 @@ def _other_rows(rule: str, says: str) -> Callable[[_Census], Iterator[Finding]]:
     return look
 
 
+def _cancelled_here(census: _Census) -> Iterator[Finding]:
+    if census.observed(CANCELLED_HERE):
+        says = "was cancelled in the old system when it was looked at, and goes on there: here everybody is skipped"
+        fix = "a person decides: import it into a new ledger, or leave it to the old system"
+        yield census.finding(CANCELLED_HERE, "blocks", says, fix, ())
+
+
 def _scheduled(census: _Census) -> Iterator[Finding]:
     at = census.legacy.scheduled_at if census.legacy is not None else None
     if at is not None and census.campaign.status is Status.DRAFT:
@@ -315,6 +323,7 @@ def _rows_gone(census: _Census) -> Iterator[Finding]:
 _RULES: tuple[Callable[[_Census], Iterator[Finding]], ...] = (
     _incomplete,
     _waits_when_over,
+    _cancelled_here,
     _sending,
     _may_be_sent(QUEUE_SENT, "its row in the old queue is `sent`, or has a time of sending"),
     _may_be_sent(QUEUE_SENDING, "its row in the old queue is, or was, `sending`"),

@@ -166,7 +166,7 @@ class _Import:
         queue, of_queue = self._queue()
         if observed:
             self._appends.append(self._follow_life)
-            observations = [*self._of_people(), *self._gone(), *of_sends, *of_queue]
+            observations = [*self._of_people(), *self._gone(), *self._cancelled_here(), *of_sends, *of_queue]
             observations += self._not_settled(observations)
         else:
             moves, of_moves = self._moved_since(before)
@@ -300,6 +300,13 @@ class _Import:
         with self._appends.states() as (campaign, _):
             newest = campaign.legacy.rows.newest if campaign.legacy is not None else 0
         return [e.Observation(rule=found.ROWS_GONE, rows=(newest,))] if newest > self._origin.newest_row else []
+
+    def _cancelled_here(self) -> list[e.Observation]:
+        """Nothing brings those back whom a cancellation has skipped."""
+        goes_on = STATUS[self._campaign.status] is not Status.CANCELLED
+        with self._appends.states() as (campaign, _):
+            is_over = campaign.status is Status.CANCELLED
+        return [e.Observation(rule=found.CANCELLED_HERE)] if is_over and goes_on else []
 
     # --- sends ---
 

@@ -239,6 +239,14 @@ def test_what_cannot_be_rendered_since_the_last_look_is_not_taken_over(office: O
     assert office.desk.events("TakenOver") == []
 
 
+def test_a_campaign_that_was_cancelled_there_for_a_moment_is_told(office: Office) -> None:
+    office.imports(ZIMA)
+    for status in ("CANCELLED", "IN_PROGRESS"):
+        office.application(ZIMA).change(status=status)
+        office.desk.done("legacy", "follow", office.url)
+    assert "cancelled-here-alone" in office.desk.says("cutover", "analyze", "2").out
+
+
 def test_one_campaign_that_cannot_be_read_keeps_no_other_from_being_followed(office: Office) -> None:
     office.makes_ours(ZIMA)
     office.imports("Wiosna")

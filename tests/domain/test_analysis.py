@@ -275,6 +275,12 @@ CASES = [
         rows=(3, 4),
     ),
     Case(
+        found.CANCELLED_HERE,
+        "blocks",
+        seeing(found.CANCELLED_HERE),
+        "was cancelled in the old system when it was looked at, and goes on there: here everybody is skipped",
+    ),
+    Case(
         found.SCHEDULED,
         "note",
         scheduled,
