@@ -9,7 +9,7 @@ from typing import cast
 from sqlalchemy.engine import URL
 
 from domain.events import Sender
-from runner.cutover import migrate_flagged
+from runner.cutover import migrate_flagged, reinstate_v1
 from runner.sending.delivery import Delivery, OpenSession
 from runner.sending.journal import Journal
 from runner.sending.liveness import Liveness
@@ -50,10 +50,14 @@ class RunnerAtWork:
     def tick(self, sender: Sender, number: int) -> None:
         """As the daemon's, for one campaign: it goes as far as the body of a mail, if one is due."""
         self._roster.refresh()
-        with self.ledger.senders() as senders:
-            if sender == "v1" and senders.v1_retired:
-                return
         now = self._clock.now()
+        due = self._roster.due(sender, now)[0]
+        with self.ledger.senders() as senders:
+            rests = sender == "v1" and senders.v1_retired
+        if rests and due:
+            reinstate_v1(self.ledger, due, now)
+        elif rests:
+            return
         if sender == "v2":
             for flagged in self._roster.flagged():
                 migrate_flagged(self.ledger, flagged, now)
