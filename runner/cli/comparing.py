@@ -158,24 +158,31 @@ def _setup(
         raise InvalidInput(
             "the locked mode asks at the recorded ticks: no other cadence fits.", mend=mend, field="--mode"
         )
-    zone = require_campaign(place, number) if number is not None else "UTC"
+    zone = require_campaign(place, number) if number is not None else None
+    begins = local_instant(start, zone, field="--from") if start else None
+    ends = local_instant(end, zone, field="--to") if end else None
+    if begins is not None and ends is not None and begins >= ends:
+        raise InvalidInput("the range ends before it begins.", mend="Give a later --to.", field="--to")
     return Setup(
         *both,
         is_free=mode == "free" or (mode is None and is_what_if(*both)),
         tolerance=duration(tolerance, field="--tolerance") if tolerance else TOLERANCE,
-        start=local_instant(start, zone, field="--from") if start else None,
-        end=local_instant(end, zone, field="--to") if end else None,
+        start=begins,
+        end=ends,
         on=place.now().date(),
     )
 
 
-def local_instant(text: str, zone: str, *, field: str) -> datetime:
-    """An instant; without an offset it is on the wall of the campaign's zone."""
+def local_instant(text: str, zone: str | None, *, field: str) -> datetime:
+    """An instant; without an offset it is on the wall of the campaign's zone. Without a zone it needs an offset."""
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
         return instant(text, field=field)  # which says what is wrong
-    aware = at if at.tzinfo else at.replace(tzinfo=ZoneInfo(zone))
+    if at.tzinfo is None and zone is None:
+        mend = f"Such as {text}+02:00: each campaign has a zone of its own."
+        raise InvalidInput("needs an offset with --all.", mend=mend, field=field)
+    aware = at if at.tzinfo else at.replace(tzinfo=ZoneInfo(zone or "UTC"))
     return instant(aware.isoformat(), field=field)
 
 

@@ -55,7 +55,7 @@ def draw(report: Report, file: Path) -> None:
 
 
 def _over_time(axes: Any, report: Report) -> None:
-    zone = ZoneInfo(report.zone)
+    axes.xaxis_date(tz=ZoneInfo(report.zone))  # before anything is drawn: later it is ignored
     for start, end in report.windows:
         axes.axvspan(start, end, color=SHADE, zorder=0)
     for column in report.columns:
@@ -65,9 +65,8 @@ def _over_time(axes: Any, report: Report) -> None:
         reached = [0, *accumulate(mails for _, mails in column.hours)]
         counts = [mails for both in pairwise(reached) for mails in both]
         axes.plot(times, counts, label=_label(report, column), **_style(column))
-    axes.xaxis_date(tz=zone)
     axes.tick_params(axis="x", labelrotation=30)
-    axes.set(title="Mails sent, windows shaded", ylabel="mails", xlabel=f"time in {report.zone}")
+    axes.set(title="Mails tried, windows shaded", ylabel="mails", xlabel=f"time in {report.zone}")
     axes.legend(loc="upper left")
 
 
@@ -82,22 +81,29 @@ def _days(axes: Any, report: Report) -> None:
     axes.axhline(report.daily_limit, color="black", linestyle="-.", linewidth=1, label="limit")
     shown = days[:: max(1, len(days) // 10)]
     axes.set_xticks([places[day] for day in shown], [f"{day:%d.%m.}" for day in shown])
-    axes.set(title="Mails a day against the limit", ylabel="mails a day", xlabel=f"date in {report.zone}")
-    axes.legend(loc="lower right")
+    axes.set(
+        title="Mails tried a day; what fails before its lock counts for no limit",
+        ylabel="mails a day",
+        xlabel=f"date in {report.zone}",
+    )
+    axes.legend(loc="best")
 
 
 def _gaps(axes: Any, report: Report) -> None:
     longest = max((gap for column in report.columns for gap, _ in column.gaps), default=0)
     bound = min(longest, max(4 * report.delay_s, 60)) or 1
     for column in report.columns:
-        inside = [(gap, mails) for gap, mails in column.gaps if 0 <= gap <= bound]
-        if inside:
-            values, weights = zip(*inside, strict=True)
+        if column.gaps:
+            values, weights = zip(*((min(max(gap, 0), bound), mails) for gap, mails in column.gaps), strict=True)
             style = {**_style(column), "histtype": "step"}
             axes.hist(values, bins=BINS, range=(0, bound), weights=weights, label=column.column, **style)
     for share in (0.8, 1.0, 1.2) if report.delay_s else ():
         axes.axvline(share * report.delay_s, color="0.5", linewidth=0.8, linestyle="-." if share == 1 else ":")
-    axes.set(title="Gap from mail to mail; 0.8, 1 and 1.2 x delay marked", ylabel="mails", xlabel="seconds")
+    axes.set(
+        title="Gap from mail to mail; 0.8, 1 and 1.2 x delay marked",
+        ylabel="mails",
+        xlabel="seconds; longer ones at the right edge",
+    )
 
 
 def _shifts(axes: Any, report: Report) -> None:

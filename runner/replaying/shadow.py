@@ -55,6 +55,7 @@ class Shadows:
         self._clock = clock
         self._budget_s = budget_s
         self._on = {number: _Beside(ledger, number) for number in _numbers(ledger) if _is_on(ledger, number)}
+        self._failed: set[int] = set()
         self._turns: Queue[int | None] = Queue()
         self._thread: Thread | None = None
 
@@ -99,10 +100,13 @@ class Shadows:
         if beside is None:
             return
         try:
+            if number in self._failed:
+                beside = self._on[number] = _Beside(self._ledger, number)
+                self._failed.discard(number)
             beside.go_on(budget_s, self._clock.now())
         except Exception:  # it must never cost a mail
             log.exception("shadow failed", campaign=number)
-            self._on[number] = _Beside(self._ledger, number)
+            self._failed.add(number)  # it begins anew at its next turn, when the database may be there again
 
 
 class _Beside:
@@ -167,23 +171,29 @@ class _Beside:
             self._decided.append(decided)
 
     def _write_down(self, now: datetime) -> None:
-        """Its decisions; those that another daemon's shadow wrote first are not written twice."""
-        decided, self._decided = self._decided, []
-        draft = Draft(self._shadow.stream, self._shadow.version, now)
-        for one in decided:
-            if (one.log_position, one.decided_at) > self._shadow.known:
-                draft.add(e.ShadowDecided, **one.model_dump(exclude=RECORDED, exclude_none=True))
-        self._append(draft.events)
+        """Its decisions; those that another daemon's shadow wrote first are not written twice, and none of one that was
+        stopped meanwhile."""
+        while self._decided and self._shadow.is_on:
+            draft = Draft(self._shadow.stream, self._shadow.version, now)
+            for one in self._decided:
+                if (one.log_position, one.decided_at) > self._shadow.known:
+                    draft.add(e.ShadowDecided, **one.model_dump(exclude=RECORDED, exclude_none=True))
+            if self._append(draft.events):
+                break
+        self._decided = []
 
-    def _append(self, events: list[e.Event]) -> None:
+    def _append(self, events: list[e.Event]) -> bool:
+        """False where somebody else was first: then what that was is known, and nothing was appended."""
         if not events:
-            return
+            return True
         try:
             self._ledger.append(events)
+            is_ours = True
         except IntegrityError:
-            events = list(self._ledger.stream(self._shadow.stream, self._shadow.version))
+            is_ours, events = False, list(self._ledger.stream(self._shadow.stream, self._shadow.version))
         for event in events:
             evolve(self._shadow, event)
+        return is_ours
 
 
 def _numbers(ledger: Ledger) -> list[int]:

@@ -108,6 +108,8 @@ def test_pictures_are_drawn(past: Desk, tmp_path: Path) -> None:
         ("compare", "run", "1", "--from", "yesterday"),
         ("compare", "run", "1", "--plot", "compare.gif"),
         ("compare", "run", "--all", "--plot", "compare.svg"),
+        ("compare", "run", "--all", "--from", "2026-10-05T09:00"),
+        ("compare", "run", "1", "--from", "2026-10-06T09:00", "--to", "2026-10-05T09:00"),
         ("compare", "explain", "1", "--lead", "99"),
         ("compare", "accept", "1", "--class", "WINDOW", "--reason", "r", "--expires", "2026-12-31", "--at-most", "1"),
         ("compare", "accept", "1", "--class", "SHIFT", "--reason", "r", "--expires", "soon", "--at-most", "1"),

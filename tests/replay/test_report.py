@@ -7,9 +7,11 @@ import re
 from datetime import date
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import jsonschema
 import pytest
+from matplotlib.figure import Figure
 
 from domain.errors import InvalidInput
 from domain.replay.accepting import Acceptance, accept, conditions
@@ -151,6 +153,18 @@ def test_pictures_are_drawn_and_the_same_each_time(morning: World, tmp_path: Pat
 
     assert (tmp_path / name).read_bytes() == first
     assert len(first) > 10_000
+
+
+def test_its_axis_shows_the_time_of_the_campaigns_zone(morning: World) -> None:
+    report = compare(morning.ledger, 1, Setup())
+    figure = Figure()
+    axes = figure.subplots()
+    pictures._over_time(axes, report)
+    figure.draw_without_rendering()
+    shown = [label.get_text() for label in axes.get_xticklabels()]
+    first = min(at for column in report.columns for at, _ in column.hours)
+    assert any(f"{first.astimezone(ZoneInfo(report.zone)):%H:}" in text for text in shown)
+    assert not any(f"{first:%H:}" in text for text in shown)
 
 
 def test_a_picture_of_another_kind_is_refused(tmp_path: Path) -> None:

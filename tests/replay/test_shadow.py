@@ -5,12 +5,15 @@ from __future__ import annotations
 import pytest
 
 from domain import events as e
+from domain.emitting import Draft
 from domain.errors import CommandRefused
 from domain.replay.past import Setup
 from domain.replay.shadowing import Shadow, shadow_of, start, stop
 from domain.replay.travel import at
+from runner.clock import SimulatedClock
 from runner.replaying.history import History
 from runner.replaying.shadow import Shadows, shadow_stream
+from runner.store.ledger import Ledger
 from tests.faults.invariants import broken
 from tests.faults.world import World
 from tests.replay.given import HOUR, MINUTE, MONDAY, OFFICE, PACED, Recorded, run
@@ -72,6 +75,42 @@ def test_beside_an_owner_that_finds_nothing_it_has_its_turn_each_hour(
 
     assert world.told(e.EmailLocked) == []
     assert turns[:2] == [1, 1]
+
+
+def test_what_another_writes_at_the_same_time_costs_no_decision(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.campaign(1, "v1", ["lead"] * 4, limits=PACED, schedule=OFFICE)
+    switch(world, start)
+    appends, others = Ledger.append, [True]
+
+    def first_another(ledger: Ledger, events: list[e.Event]) -> None:
+        if isinstance(events[0], e.ShadowDecided) and others:
+            others.clear()
+            shadow = shadow_of(shadow_stream(1), ledger.stream(shadow_stream(1)))
+            draft = Draft(shadow.stream, shadow.version, MONDAY)
+            draft.add(e.ShadowSummarised, log_position=1, judged=0, equal=0, differences={}, cut_short=0)
+            appends(ledger, draft.events)
+        appends(ledger, events)
+
+    monkeypatch.setattr(Ledger, "append", first_another)
+    run(world, MONDAY, MONDAY + HOUR)
+    assert not others
+    assert decided(world) == [(lead, 1, "v2") for lead in range(1, 5)]
+
+
+def test_a_database_that_is_away_for_a_turn_ends_no_shadow(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.campaign(1, "v1", ["lead"] * 4, limits=PACED, schedule=OFFICE)
+    switch(world, start)
+    shadows = Shadows(world.ledger, SimulatedClock(MONDAY + HOUR))
+    run(world, MONDAY, MONDAY + HOUR)
+    before = decided(world)
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "stream", lambda *_: 1 / 0)
+        patch.setattr("runner.replaying.shadow.History", lambda *_a, **_k: 1 / 0)
+        for _ in range(2):
+            shadows._turn(1, None)
+    shadows._turn(1, None)
+    assert decided(world) == before
+    assert not shadows._failed
 
 
 def test_stopped_it_says_nothing_more(world: World) -> None:
