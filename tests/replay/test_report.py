@@ -6,7 +6,7 @@ import json
 import re
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import jsonschema
 import pytest
@@ -14,16 +14,20 @@ import pytest
 from domain.errors import InvalidInput
 from domain.replay.accepting import Acceptance, accept, conditions
 from domain.replay.classes import ACCEPTABLE, CRITICAL, DifferenceClass
+from domain.replay.findings import A
 from domain.replay.past import Setup
 from domain.replay.report import Report
+from domain.replay.reporting import About, report
 from domain.replay.sides import Side, WhatIf
 from runner.replaying import pictures
 from runner.replaying.comparing import compare, compare_many, shares
+from runner.replaying.comparing import run as pass_over
+from runner.replaying.history import History
 from runner.replaying.isolation import NetworkInReplay, reading, replaying
 from runner.replaying.what_if import sides
 from tests.databases import on_sqlite
 from tests.faults.world import World
-from tests.replay.given import HOUR, MINUTE, MONDAY, OFFICE, PACED, run
+from tests.replay.given import HOUR, MINUTE, MONDAY, OFFICE, PACED, Recorded, run
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "comparison.schema.json"
 
@@ -76,6 +80,34 @@ def test_a_replay_that_is_not_what_happened_is_inconclusive_whatever_it_finds(mo
     report = compare(morning.ledger, 1, Setup(a=Side("v1", WhatIf(delay_s=600)), b=Side("v2", WhatIf(delay_s=600))))
 
     assert (report.verdict, report.exit_code) == ("INCONCLUSIVE", 3)
+
+
+def raising(*_: object) -> NoReturn:
+    raise ValueError
+
+
+@on_sqlite
+@pytest.mark.parametrize("is_free", [False, True])
+def test_mails_for_which_both_policies_raise_are_not_known_to_be_equal(morning: World, is_free: bool) -> None:
+    both = Setup(a=Side("v1", policy=raising), b=Side("v2", policy=raising), is_free=is_free)
+    found = Recorded.of(morning).compared(both)
+
+    assert (found.judged, found.equal, found.held_against[A], found.faithful[A]) == (0, 0, 8, 0)
+    assert found.classes[DifferenceClass.UNKNOWN].root == found.unanswered == 8
+
+
+@on_sqlite
+def test_a_policy_that_raises_where_nothing_is_sent_is_different(world: World) -> None:
+    world.campaign(1, "v1", ["lead"], limits=PACED, schedule=OFFICE, v1_status="replied")
+    run(world, MONDAY, MONDAY + 5 * MINUTE)
+    history, setup = History(world.ledger, [1]), Setup(b=Side("v2", policy=raising))
+    cases, _ = pass_over(history, setup)
+    about = About(1, 1, "", 1, 1, None, None, "", "")
+
+    told = report(cases["campaign-1"], setup, about, None)
+
+    assert (told.judged, told.verdict, told.exit_code) == (0, "DIFFERENT", 1)
+    assert told.critical
 
 
 @on_sqlite
