@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 
 from domain.errors import InvalidInput
+from domain.replay import slices
 from domain.replay.accepting import Acceptance, accept, conditions
 from domain.replay.classes import ACCEPTABLE, CRITICAL, DifferenceClass
 from domain.replay.findings import A
@@ -19,8 +20,8 @@ from domain.replay.past import Setup
 from domain.replay.report import Report
 from domain.replay.reporting import About, report
 from domain.replay.sides import Side, WhatIf
-from runner.replaying import pictures
-from runner.replaying.comparing import compare, compare_many, shares
+from runner.replaying import comparing, pictures
+from runner.replaying.comparing import compare, compare_many, proved_of, shares
 from runner.replaying.comparing import run as pass_over
 from runner.replaying.history import History
 from runner.replaying.isolation import NetworkInReplay, reading, replaying
@@ -30,6 +31,10 @@ from tests.faults.world import World
 from tests.replay.given import HOUR, MINUTE, MONDAY, OFFICE, PACED, Recorded, run
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "comparison.schema.json"
+
+
+def written_all(reports: list[Report]) -> list[str]:
+    return [report.model_dump_json() for report in reports]
 
 
 def written(report: Report) -> Any:
@@ -68,11 +73,23 @@ def test_workers_say_what_one_process_says(morning: World) -> None:
     one = compare_many(morning.database, [1, 2], Setup(), workers=1, prove_all=False)
     two = compare_many(morning.database, [1, 2], Setup(), workers=2, prove_all=False)
 
-    def without_proof(reports: list[Report]) -> list[str]:
-        return [report.model_copy(update={"proof": None}).model_dump_json() for report in reports]
-
     assert [report.judged for report in one] == [8, 7]  # one lead was tried twice
-    assert without_proof(one) == without_proof(two)
+    assert written_all(one) == written_all(two)
+
+
+@on_sqlite
+def test_each_of_many_campaigns_is_proved_whatever_came_before(morning: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparing, "LEAST_PROVED", 9)
+    monkeypatch.setattr(slices, "SIZE", 12)
+
+    reports = compare_many(morning.database, [1, 2], Setup(), workers=1, prove_all=False)
+
+    assert [report.proof and (report.proof.events, report.proof.whole) for report in reports] == [(9, False)] * 2
+    assert [report.verdict for report in reports] == ["EQUIVALENT"] * 2
+
+
+def test_many_campaigns_share_the_events_of_the_proof() -> None:
+    assert [proved_of(campaigns) for campaigns in (1, 10, 1_000)] == [20_000, 2_000, 500]
 
 
 @on_sqlite
