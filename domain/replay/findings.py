@@ -25,6 +25,7 @@ from domain.replay.classes import (
     pattern_of,
 )
 from domain.replay.noise import UNEXPLAINED, Noise
+from domain.replay.sides import RAISED
 
 EXAMPLES = 5
 """So many differences of a class are named; all are counted."""
@@ -127,6 +128,7 @@ class Findings:
         self.causes: Counter[str] = Counter()
         self.judged = 0
         self.equal = 0
+        self.unanswered = 0  # mails of which nobody knows whether both agree, for a policy raised
         self.assumed_outcomes: Counter[int] = Counter()
         self.noise = Noise()
         self.zone = "UTC"
@@ -234,12 +236,16 @@ class Findings:
             kind = DifferenceClass.UNKNOWN
         elif entry.fate and recorded is None:
             kind = None
+        raised = kind is None and self._has_raised(entry)
+        if raised:
+            kind = DifferenceClass.UNKNOWN
+        self.unanswered += raised
         pattern = pattern_of(recorded, own, other, kind is None, self._tolerance)
         self._digest.update(f"{key} {recorded} {a} {b} {kind} {entry.why}\n".encode())
         if recorded is None:
             self.assumed_outcomes.update(column for column in (A, B) if entry.mails[column])
         is_known = kind is not DifferenceClass.UNKNOWN
-        if entry.own in self._measured and (is_known or entry.cut):
+        if entry.own in self._measured and (is_known or entry.cut or raised):
             is_explained = self._hold_against_record(entry, recorded, own)
             self.patterns[Pattern.NOISE if is_explained else pattern] += is_known
         self.judged += is_known
@@ -254,6 +260,11 @@ class Findings:
             self._roots += is_root
             self._count(Difference(kind, entry.lead_id, key[1], times[R], times[A], times[B], why, is_root, pattern))
             self._differed.add(key[0])
+
+    @staticmethod
+    def _has_raised(entry: Entry) -> bool:
+        """Has a side not sent it because its policy raised? What it would have done is not known."""
+        return any(entry.mails[column] is None and entry.why[column].startswith(RAISED) for column in (A, B))
 
     @staticmethod
     def _is_cut(entry: Entry) -> bool:

@@ -18,7 +18,7 @@ from domain.events import Sender, V1Status
 from domain.leads import LeadState, Retry
 from domain.mailbox import Mailbox
 from domain.policies import Send, next_in_line
-from domain.replay.sides import Answer, Side
+from domain.replay.sides import Answer, Crash, Side
 from domain.rules import Rule, Wait
 
 Order = tuple[int, datetime | int, int, int]
@@ -63,11 +63,11 @@ def order_of(sender: Sender, priority: int, position: int, retry: Retry | None) 
 class Followed:
     """One mail that is followed."""
 
-    __slots__ = ("_alone", "lead", "wait")
+    __slots__ = ("_alone", "answer", "lead")
 
     def __init__(self, campaign: Campaign, lead: Before) -> None:
         self.lead = lead
-        self.wait: Wait | None = None
+        self.answer: Answer | None = None
         alone = self._alone = Campaign(campaign.stream)
         alone.roll.append(lead.v1_status)
         alone.numbers.append(lead.lead_id)
@@ -93,9 +93,8 @@ class Followed:
         alone.mails = campaign.mails if at is None else _Less(campaign.mails, at)
         if at is not None:
             mailbox = _with_mails(mailbox, _Less(mailbox.mails, at))
-        answer = side.decide(alone, mailbox, now)
-        self.wait = answer if isinstance(answer, Wait) else None
-        return answer
+        self.answer = side.decide(alone, mailbox, now)
+        return self.answer
 
 
 class Following:
@@ -180,12 +179,12 @@ class Following:
             if answer is not None:
                 yield followed.lead, answer
 
-    def waits(self) -> Iterator[tuple[Before, str]]:
-        """Everything that is left, and why."""
+    def waits(self, said: Answer | None) -> Iterator[tuple[Before, str]]:
+        """Everything that is left, and why. `said`: what the side said last."""
         for _, _, followed in self._turns:
-            yield followed.lead, "its turn had not come"
+            yield followed.lead, str(said) if isinstance(said, Crash) else "its turn had not come"
         for followed in [*(one for _, _, one in self._times), *self._parked]:
-            yield followed.lead, str(followed.wait.rule) if followed.wait else "the policy raised"
+            yield followed.lead, _why(followed.answer)
 
     def _is_followed(self, lead: Before) -> bool:
         return (lead.position, lead.attempt) in self._known
@@ -210,7 +209,7 @@ class Following:
         return answer
 
     def _wait(self, followed: Followed, until: datetime | None, now: datetime) -> None:
-        if until is None or (followed.wait and followed.wait.rule is Rule.STUCK):
+        if until is None or (isinstance(followed.answer, Wait) and followed.answer.rule is Rule.STUCK):
             self._parked.append(followed)
         elif until > now:
             heapq.heappush(self._times, (until, next(self._numbers), followed))
@@ -221,6 +220,12 @@ class Following:
         everyone = [*self._parked, *(followed for _, _, followed in self._times)]
         self._parked, self._times = [], [(now, next(self._numbers), followed) for followed in everyone]
         heapq.heapify(self._times)
+
+
+def _why(answer: Answer | None) -> str:
+    if isinstance(answer, Crash):
+        return str(answer)
+    return str(answer.rule) if isinstance(answer, Wait) else "it was not asked yet"
 
 
 def _still_waits(campaign: Campaign, lead: Before) -> bool:

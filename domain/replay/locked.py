@@ -399,7 +399,7 @@ class _LockedCase(Case):
         if isinstance(answer, Wait):
             return str(answer.rule)
         if isinstance(answer, Crash):
-            return f"the policy raised {answer.error}"
+            return str(answer)
         if answer is None:
             return "it was not asked yet"
         if position is None or answer.position == position or mind.version[0] < self.campaign.version:
@@ -408,4 +408,4 @@ class _LockedCase(Case):
 
     @staticmethod
     def _left(mind: Mind) -> Iterable[tuple[int, str]]:
-        return ((lead.position, why) for lead, why in mind.following.waits())
+        return ((lead.position, why) for lead, why in mind.following.waits(mind.answer))

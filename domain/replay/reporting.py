@@ -141,6 +141,8 @@ def _verdict(
         return "NOT DETERMINISTIC", "the same history gave other decisions"
     if proof is not None and not proof.holds:
         return "INCONCLUSIVE", "the comparison did not prove itself"
+    if not judged and critical:
+        return "DIFFERENT", ""
     if not judged:
         return "INCONCLUSIVE", "nothing was sent in this range"
     measured = [one for one in fidelity if one.share is not None]

@@ -16,6 +16,9 @@ from domain.rules import Limits, Wait
 
 Policy = Callable[[Campaign, Mailbox, Sender, datetime], Send | Wait]
 
+RAISED = "the policy raised"
+"""How it begins where a side has not sent a mail because of that."""
+
 CADENCE: dict[Sender, timedelta] = {"v1": timedelta(minutes=1), "v2": timedelta(seconds=30)}
 """How often the senders tick unless told otherwise."""
 
@@ -30,6 +33,9 @@ class Crash:
     """A policy raised: the name of its error."""
 
     error: str
+
+    def __str__(self) -> str:
+        return f"{RAISED} {self.error}"
 
 
 Answer = Send | Wait | Crash

@@ -118,6 +118,8 @@ class World(Rehearsal):
             return f"it is {state.label}"
         if isinstance(self._last, Wait):
             return str(self._last.rule)
+        if isinstance(self._last, Crash):
+            return str(self._last)
         return "its turn had not come"
 
     def ends_at(self, end: datetime) -> datetime | None:

@@ -215,7 +215,7 @@ def _show_all(reports: list[Report], form: Format) -> None:
 
 
 def _worst(reports: list[Report]) -> int:
-    """Of those in which something was sent; the others say nothing."""
-    found = {report.verdict for report in reports if report.judged}
+    """Of those in which something was sent, or a rule broken; the others say nothing."""
+    found = {report.verdict for report in reports if report.judged or report.critical}
     order = ("NOT DETERMINISTIC", "DIFFERENT", "INCONCLUSIVE", "EQUIVALENT")
     return next((EXIT_CODES[verdict] for verdict in order if verdict in found), EXIT_CODES["INCONCLUSIVE"])

@@ -38,9 +38,8 @@ def lines(report: Report) -> Iterator[str]:
     yield _line("Parity", f"A vs B  {_percent(report.parity_strict)} strict{with_accepted}")
     if report.unknown:
         covered = _percent(report.coverage)
-        yield _line(
-            "Coverage", f"{covered}   {report.unknown} mails lie too near the end, or a change of owner, to be judged"
-        )
+        why = "too near the end or a change of owner, or a policy raised"
+        yield _line("Coverage", f"{covered}   {report.unknown} mails could not be judged: {why}")
     yield from _classes(report)
     yield from _breaches(report)
     if report.shift is not None:

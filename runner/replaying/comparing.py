@@ -18,23 +18,26 @@ from domain.replay.free import Free
 from domain.replay.imported import EVERY
 from domain.replay.locked import Locked
 from domain.replay.past import Case, Past, Setup, Witness
-from domain.replay.proving import Proof, prove
+from domain.replay.proving import Again, Proof, prove
 from domain.replay.report import Report
 from domain.replay.reporting import About, report
 from domain.replay.ticks import in_order
 from domain.replay.worlds import PLANNED, replies_of
 from runner.replaying import versions
-from runner.replaying.again import begin_elsewhere
+from runner.replaying.again import elsewhere
 from runner.replaying.history import History
 from runner.replaying.isolation import replaying, without_search_for_garbage
 from runner.store.ledger import Ledger, campaign_number, campaign_stream
 
 COMPARISON = "comparison-"
 
+LEAST_PROVED = 500
+"""Events of the slice on which each of many campaigns is proved; more where few share `slices.SIZE`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What one process compares. `prove_events`: so many events are proved on at most; None: all."""
+    """What one process compares. `prove_events`: each campaign is proved on so many events at most; None: on all."""
 
     url: URL
     numbers: tuple[int, ...]
@@ -59,16 +62,17 @@ def compare(ledger: Ledger, number: int, setup: Setup, *, prove_all: bool = Fals
     setup = replace(setup, rules=rules(ledger, number))
     history = History(ledger, [number])
     stream = campaign_stream(number)
-    with replaying(), without_search_for_garbage():
-        proof = _prove(history, stream, setup, size)
+    with elsewhere() as again, replaying(), without_search_for_garbage():
+        proof = _prove(history, stream, setup, size, again)
         cases, past = run(history, setup)
         return _report(cases[stream], past, history, setup, proof)
 
 
 def compare_many(url: URL, numbers: Sequence[int], setup: Setup, *, workers: int, prove_all: bool) -> list[Report]:
-    """Many campaigns, each worker its share of them in one pass. They prove themselves on the first of each share."""
+    """Many campaigns, each worker its share of them in one pass. Each campaign is proved, over as many events whoever
+    compares it: the same bytes from any number of workers."""
     workers = max(1, min(workers, len(numbers)))
-    prove_events = None if prove_all else slices.SIZE // workers
+    prove_events = None if prove_all else proved_of(len(numbers))
     if workers == 1:
         return compare_share(Request(url, tuple(numbers), setup, prove_events)) if numbers else []
     with closing(Ledger(url)) as ledger:
@@ -77,6 +81,11 @@ def compare_many(url: URL, numbers: Sequence[int], setup: Setup, *, workers: int
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         reports = [one for share in pool.map(compare_share, requests) for one in share]
     return sorted(reports, key=lambda one: campaign_number(one.manifest.campaign))
+
+
+def proved_of(campaigns: int) -> int:
+    """Events on which each of so many campaigns is proved."""
+    return max(LEAST_PROVED, slices.SIZE // max(1, campaigns))
 
 
 def shares(lengths: Mapping[int, int], workers: int) -> list[tuple[int, ...]]:
@@ -93,13 +102,13 @@ def shares(lengths: Mapping[int, int], workers: int) -> list[tuple[int, ...]]:
 def compare_share(request: Request) -> list[Report]:
     """The campaigns of one process, in one pass over the log."""
     with closing(Ledger(request.url)) as ledger:
-        proofs = dict(_prove_first(ledger, request))
+        setups = {number: replace(request.setup, rules=rules(ledger, number)) for number in request.numbers}
         history = History(ledger, request.numbers)
+        proofs = dict(_prove_each(history, request, setups))
         with replaying(), without_search_for_garbage():
-            setups = {number: replace(request.setup, rules=rules(ledger, number)) for number in request.numbers}
             cases, past = run(history, request.setup, {campaign_stream(n): setups[n].rules for n in request.numbers})
             return [
-                _report(cases[campaign_stream(number)], past, history, setups[number], proofs.get(number))
+                _report(cases[campaign_stream(number)], past, history, setups[number], proofs[number])
                 for number in request.numbers
             ]
 
@@ -123,27 +132,21 @@ def run(
     return cases, engine.past
 
 
-def _prove(history: History, stream: str, setup: Setup, size: int | None) -> Proof:
+def _prove(history: History, stream: str, setup: Setup, size: int | None, again: Again) -> Proof:
     part = slices.take(stream, history.rows(), history.ticks, history.replies(stream), size, setup.start)
-    return prove(part, setup, begin_elsewhere)
+    return prove(part, setup, again)
 
 
-def _prove_first(ledger: Ledger, request: Request) -> Iterator[tuple[int, Proof]]:
-    left = request.prove_events
-    for number in request.numbers:
-        if left is not None and left <= 0:
-            return
-        history, stream = History(ledger, [number]), campaign_stream(number)
-        with replaying(), without_search_for_garbage():
-            rows, replies = history.rows(), history.replies(stream)
-            part = slices.take(stream, rows, history.ticks, replies, left, request.setup.start)
-            if part.rows:
-                yield number, prove(part, request.setup, begin_elsewhere)
-        if left is not None:
-            left -= len(part.rows)
+def _prove_each(history: History, request: Request, setups: Mapping[int, Setup]) -> Iterator[tuple[int, Proof]]:
+    with elsewhere() as again:
+        for number in request.numbers:
+            stream = campaign_stream(number)
+            with replaying(), without_search_for_garbage():
+                proof = _prove(history.alone(stream), stream, setups[number], request.prove_events, again)
+            yield number, proof
 
 
-def _report(case: Case, past: Past, history: History, setup: Setup, proof: Proof | None) -> Report:
+def _report(case: Case, past: Past, history: History, setup: Setup, proof: Proof) -> Report:
     about = About(
         first_position=history.first_position(case.stream),
         last_position=history.last_position(case.stream),
@@ -155,7 +158,7 @@ def _report(case: Case, past: Past, history: History, setup: Setup, proof: Proof
         zone_database=versions.zone_database(),
         holidays=versions.holidays(),
         assumed=tuple(_assumed(case, past, setup)),
-        other_process=proof is not None,
+        other_process=True,
     )
     return report(case, setup, about, proof)
 

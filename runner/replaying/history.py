@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from copy import copy
 from itertools import islice
 
 from domain import events as e
@@ -36,6 +37,13 @@ class History:
         self._first: dict[str, int] = {}
         self._last: dict[str, int] = {}
         self._events = Counter[str]()
+
+    def alone(self, campaign: str) -> History:
+        """That of one of its campaigns: all ticks are read once, however many campaigns there are."""
+        one = copy(self)
+        one._mailboxes = {campaign: self._mailboxes[campaign]}  # noqa: SLF001 - of its own kind
+        one._old_until = {s: place for s, place in self._old_until.items() if s == campaign}  # noqa: SLF001 - the same
+        return one
 
     @property
     def campaigns(self) -> list[str]:

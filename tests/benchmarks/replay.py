@@ -23,7 +23,7 @@ from domain.policies import Send, pace
 from domain.replay.past import Setup
 from domain.replay.sides import CADENCE, Side, as_owner
 from domain.rules import MAX_DAILY_LIMIT, Limits, Wait
-from runner.replaying.comparing import Request, compare_many, compare_share
+from runner.replaying.comparing import Request, compare_many, compare_share, proved_of
 from runner.replaying.comparing import run as pass_over
 from runner.replaying.history import History as Read
 from runner.replaying.isolation import without_search_for_garbage
@@ -44,7 +44,6 @@ TICK_EVERY = CADENCE["v2"]
 WITH_DELAY = Limits(daily_limit=MAX_DAILY_LIMIT, delay_s=90)
 RUNNER = "0123456789ab"
 TICKS = "ticks-bench"
-PROVED = 20_000
 
 
 @dataclass
@@ -193,7 +192,7 @@ def compare(url: URL, workers: int) -> float:
     with closing(Ledger(url)) as ledger:
         numbers = ledger.campaigns()
     if workers == 1:
-        compare_share(Request(url, tuple(numbers), Setup(), PROVED))
+        compare_share(Request(url, tuple(numbers), Setup(), proved_of(len(numbers))))
     else:
         compare_many(url, numbers, Setup(), workers=workers, prove_all=False)
     return perf_counter() - begun

@@ -17,7 +17,7 @@ from domain.replay.proving import Proof, prove
 from domain.replay.sides import Side, as_owner
 from domain.replay.slices import Slice, take
 from domain.rules import Wait
-from runner.replaying.again import begin_elsewhere
+from runner.replaying.again import elsewhere
 from runner.replaying.history import History
 from tests.databases import on_sqlite
 from tests.faults.world import World
@@ -41,7 +41,8 @@ def slice_of(world: World, size: int | None) -> Slice:
 
 @pytest.mark.parametrize("is_free", [False, True])
 def test_the_proof_holds_on_what_the_daemon_wrote(part: Slice, is_free: bool) -> None:
-    proof = prove(part, Setup(is_free=is_free), begin_elsewhere)
+    with elsewhere() as again:
+        proof = prove(part, Setup(is_free=is_free), again)
 
     assert proof.holds
     assert (proof.seeded, proof.found, proof.identity, proof.looked_ahead) == (3, 3, 0, 0)

@@ -6,7 +6,7 @@ import json
 import re
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from zoneinfo import ZoneInfo
 
 import jsonschema
@@ -14,20 +14,29 @@ import pytest
 from matplotlib.figure import Figure
 
 from domain.errors import InvalidInput
+from domain.replay import slices
 from domain.replay.accepting import Acceptance, accept, conditions
 from domain.replay.classes import ACCEPTABLE, CRITICAL, DifferenceClass
+from domain.replay.findings import A
 from domain.replay.past import Setup
 from domain.replay.report import Report
+from domain.replay.reporting import About, report
 from domain.replay.sides import Side, WhatIf
-from runner.replaying import pictures
-from runner.replaying.comparing import compare, compare_many, shares
+from runner.replaying import comparing, pictures
+from runner.replaying.comparing import compare, compare_many, proved_of, shares
+from runner.replaying.comparing import run as pass_over
+from runner.replaying.history import History
 from runner.replaying.isolation import NetworkInReplay, reading, replaying
 from runner.replaying.what_if import sides
 from tests.databases import on_sqlite
 from tests.faults.world import World
-from tests.replay.given import HOUR, MINUTE, MONDAY, OFFICE, PACED, run
+from tests.replay.given import HOUR, MINUTE, MONDAY, OFFICE, PACED, Recorded, run
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "comparison.schema.json"
+
+
+def written_all(reports: list[Report]) -> list[str]:
+    return [report.model_dump_json() for report in reports]
 
 
 def written(report: Report) -> Any:
@@ -66,11 +75,23 @@ def test_workers_say_what_one_process_says(morning: World) -> None:
     one = compare_many(morning.database, [1, 2], Setup(), workers=1, prove_all=False)
     two = compare_many(morning.database, [1, 2], Setup(), workers=2, prove_all=False)
 
-    def without_proof(reports: list[Report]) -> list[str]:
-        return [report.model_copy(update={"proof": None}).model_dump_json() for report in reports]
-
     assert [report.judged for report in one] == [8, 7]  # one lead was tried twice
-    assert without_proof(one) == without_proof(two)
+    assert written_all(one) == written_all(two)
+
+
+@on_sqlite
+def test_each_of_many_campaigns_is_proved_whatever_came_before(morning: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparing, "LEAST_PROVED", 9)
+    monkeypatch.setattr(slices, "SIZE", 12)
+
+    reports = compare_many(morning.database, [1, 2], Setup(), workers=1, prove_all=False)
+
+    assert [report.proof and (report.proof.events, report.proof.whole) for report in reports] == [(9, False)] * 2
+    assert [report.verdict for report in reports] == ["EQUIVALENT"] * 2
+
+
+def test_many_campaigns_share_the_events_of_the_proof() -> None:
+    assert [proved_of(campaigns) for campaigns in (1, 10, 1_000)] == [20_000, 2_000, 500]
 
 
 @on_sqlite
@@ -78,6 +99,34 @@ def test_a_replay_that_is_not_what_happened_is_inconclusive_whatever_it_finds(mo
     report = compare(morning.ledger, 1, Setup(a=Side("v1", WhatIf(delay_s=600)), b=Side("v2", WhatIf(delay_s=600))))
 
     assert (report.verdict, report.exit_code) == ("INCONCLUSIVE", 3)
+
+
+def raising(*_: object) -> NoReturn:
+    raise ValueError
+
+
+@on_sqlite
+@pytest.mark.parametrize("is_free", [False, True])
+def test_mails_for_which_both_policies_raise_are_not_known_to_be_equal(morning: World, is_free: bool) -> None:
+    both = Setup(a=Side("v1", policy=raising), b=Side("v2", policy=raising), is_free=is_free)
+    found = Recorded.of(morning).compared(both)
+
+    assert (found.judged, found.equal, found.held_against[A], found.faithful[A]) == (0, 0, 8, 0)
+    assert found.classes[DifferenceClass.UNKNOWN].root == found.unanswered == 8
+
+
+@on_sqlite
+def test_a_policy_that_raises_where_nothing_is_sent_is_different(world: World) -> None:
+    world.campaign(1, "v1", ["lead"], limits=PACED, schedule=OFFICE, v1_status="replied")
+    run(world, MONDAY, MONDAY + 5 * MINUTE)
+    history, setup = History(world.ledger, [1]), Setup(b=Side("v2", policy=raising))
+    cases, _ = pass_over(history, setup)
+    about = About(1, 1, "", 1, 1, None, None, "", "")
+
+    told = report(cases["campaign-1"], setup, about, None)
+
+    assert (told.judged, told.verdict, told.exit_code) == (0, "DIFFERENT", 1)
+    assert told.critical
 
 
 @on_sqlite
