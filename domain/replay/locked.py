@@ -115,6 +115,7 @@ class Locked:
             for tick in ticks.missing(sender, at) if sender is not None else ticks.assumed_until(of, at):
                 self._tick(tick)
         case.take(position, event, sender)
+        self.past.changed_at[case.stream] = at
         self._changed[case.stream] = None
 
     def _tick(self, tick: Tick) -> None:
@@ -131,7 +132,8 @@ class Locked:
         for stream in streams:
             case = self.cases[stream]
             campaign, is_assumed = case.campaign, tick.kind is TickKind.ASSUMED
-            if not campaign.exists or campaign.observed or not (campaign.owner == tick.sender or is_assumed):
+            is_no_turn = not campaign.exists or campaign.observed or not (campaign.owner == tick.sender or is_assumed)
+            if is_no_turn or case.is_late(tick):
                 self._changed[stream] = None
                 continue
             case.tick(tick)
@@ -196,6 +198,13 @@ class _LockedCase(Case):
         goes_on = of == self.campaign.owner and (at_once or isinstance(event, OUTCOMES))
         if judged and goes_on and self.ticks.is_open(self.campaign.owner):
             self._ask_both(happened(event), self.campaign.owner, inside=True)
+
+    def is_late(self, tick: Tick) -> bool:
+        """Has what really was gone on beyond this tick? So it may, where a run is told after a part of the log was
+        read."""
+        streams = (self.stream, f"{MAILBOX}{self.campaign.mailbox}")
+        known = self.past.changed_at
+        return any(stream in known and self.ticks.is_late(tick, known[stream]) for stream in streams)
 
     def tick(self, tick: Tick) -> None:
         """A tick of the sender that owns the campaign."""

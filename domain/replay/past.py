@@ -79,6 +79,8 @@ class Ticks:
         self.latest: dict[e.Sender, Tick] = {}
         self.grids: dict[e.Sender, Grid] = {}
         self.assumed_from: datetime | None = None
+        self._newest: Counter[e.Sender] = Counter()  # but for idle ones of a runner beside one that works
+        self._farthest: dict[tuple[str, e.Sender], datetime] = {}
         self._under_way: dict[tuple[str, e.Sender, datetime], int] = {}
         self._runners: dict[tuple[e.Sender, int], str] = {}  # of those under way: one that is gone leaves them there
 
@@ -86,10 +88,21 @@ class Ticks:
         """One more."""
         self.numbers[tick.sender] += 1
         self.latest[tick.sender] = tick
+        works = self._runners.get((tick.sender, self._newest[tick.sender]), tick.runner)
+        if tick.kind is not TickKind.IDLE or works == tick.runner:
+            self._newest[tick.sender] = self.numbers[tick.sender]
+        by = (tick.runner, tick.sender)
+        self._farthest[by] = max(self._farthest.get(by, tick.at), tick.at)
         if tick.kind is TickKind.WORK:
             self._end(tick.runner, tick.sender, tick.at)
             number = self._under_way[tick.runner, tick.sender, tick.at] = self.numbers[tick.sender]
             self._runners[tick.sender, number] = tick.runner
+
+    def is_late(self, tick: Tick, state_at: datetime) -> bool:
+        """Is the newest, which was told when its run was over, older than the state it meets? Not where its runner had
+        a later one before: the clock was set back, and the log knows better than the times."""
+        is_of_run = tick.kind in (TickKind.IDLE, TickKind.MISSED)
+        return is_of_run and tick.at < state_at and tick.at >= self._farthest[tick.runner, tick.sender]
 
     def finished(self, event: e.TickFinished) -> None:
         """It is through; the next of this runner may be under way already."""
@@ -99,7 +112,7 @@ class Ticks:
         """Is this tick, or the newest, under way? An assumed one is, until the next. `runner`: in whose hands; one that
         is gone never finished its last."""
         latest = self.latest.get(sender)
-        number = self.numbers[sender] if number is None else number
+        number = self._newest[sender] if number is None else number
         if latest is not None and latest.kind is TickKind.ASSUMED and number == self.numbers[sender]:
             return True
         by = self._runners.get((sender, number))
@@ -140,6 +153,8 @@ class Past:
         self.ticks = Ticks()
         self.mailboxes: dict[str, Mailbox] = {}
         self.changes: Counter[str] = Counter()
+        self.changed_at: dict[str, datetime] = {}
+        """When the newest of a stream happened."""
 
     def mailbox(self, name: str) -> Mailbox:
         """This mailbox, as it is now."""
@@ -157,6 +172,7 @@ class Past:
 
     def take(self, event: e.Event) -> None:
         """An event of a mailbox."""
+        self.changed_at[event.originator_id] = happened(event)
         name = event.originator_id.removeprefix(MAILBOX)
         mailboxes.evolve(self.mailbox(name), event)
         if not isinstance(event, e.MailboxSlotTaken):

@@ -53,7 +53,8 @@ def happened(event: e.Event) -> datetime:
 
 def in_order(rows: Iterable[Row], ticks: Sequence[Row]) -> Iterator[Step]:
     """The events of campaigns and mailboxes, and all ticks, in the order in which they came. Both are in log order;
-    the ticks are known beforehand, for a run is written down after its ticks."""
+    the ticks are known beforehand, for a run is written down after its ticks. Among them it is told when a runner
+    started."""
     runs, nth = _Runs(ticks), 0
     for row in rows:
         while nth < len(ticks) and ticks[nth][0] < row[0]:
@@ -128,16 +129,24 @@ class _Run:
 
 
 class _Runs:
-    """The runs of a history: each opens after the tick before it, and is through at its own place in the log."""
+    """The runs of a history: each opens after the tick before it, and is through at its own place in the log. Before an
+    idle tick came its own runner's, and that runner's start: others may have gone on meanwhile. Before a missed one
+    came those of all."""
 
     def __init__(self, ticks: Sequence[Row]) -> None:
-        last: dict[e.Sender, int] = {}
+        started: dict[str, int] = {}
+        last: dict[tuple[e.Sender, str], int] = {}
+        newest: dict[e.Sender, int] = {}
         runs = []
         for position, event in ticks:
-            if isinstance(event, TICK_EVENTS):
-                if (run := _run(event, last.get(event.sender, 0), position)) is not None:
+            if isinstance(event, e.RunnerStarted):
+                started[event.runner] = position
+            elif isinstance(event, TICK_EVENTS):
+                own = last.get((event.sender, event.runner), started.get(event.runner, 0))
+                after = newest.get(event.sender, 0) if isinstance(event, e.TicksMissed) else own
+                if (run := _run(event, after, position)) is not None:
                     runs.append(run)
-                last[event.sender] = position
+                last[event.sender, event.runner] = newest[event.sender] = position
         self._closed = sorted(runs, key=lambda run: (run.after, run.position), reverse=True)
         self._open: list[tuple[datetime, int, int, int, _Run]] = []
         self._numbers = count()
@@ -156,6 +165,8 @@ class _Runs:
 
     def tick_event(self, position: int, event: e.Event) -> Iterator[Step]:
         """A tick of its own; or the end of a run, with all that is left of it."""
+        if not isinstance(event, TICK_EVENTS):
+            return
         yield from self.until(position, happened(event))
         if isinstance(event, e.TickStarted):
             yield Tick(event.tick_at.astimezone(UTC), event.sender, TickKind.WORK, event.runner)

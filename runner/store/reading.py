@@ -16,6 +16,7 @@ FEW = 20
 """So many streams are read one by one and merged; of more, the whole log is read and the others passed over."""
 
 TICKS, TICKS_END = "ticks-", "ticks."
+RUNNER, RUNNER_END = "runner-", "runner."
 
 Row = tuple[int, Event]
 
@@ -36,10 +37,11 @@ class LogReader:
             yield row
 
     def ticks(self, after: int = 0) -> list[Row]:
-        """All tick events behind a position, of every runner and both senders, in log order."""
+        """All tick events behind a position, of every runner and both senders, and where each runner
+        started, in log order."""
         if after:
-            return [read(row) for row in self._of_log(lambda stream: stream.startswith(TICKS), after)]
-        streams = self._recorder.streams_between(TICKS, TICKS_END)
+            return [read(row) for row in self._of_log(lambda stream: stream.startswith((TICKS, RUNNER)), after)]
+        streams = [*self.streams(TICKS, TICKS_END), *self.streams(RUNNER, RUNNER_END)]
         found = [read(row) for stream in streams for row in self._of_stream(stream)]
         return sorted(found, key=itemgetter(0))
 

@@ -51,6 +51,22 @@ def run(
         run_simulated(runner, clock, cadence, until)
 
 
+def run_two(world: World, start: datetime, until: datetime) -> None:
+    """Two daemons on one ledger, which tick in turn: each every other minute."""
+    clock = SimulatedClock(start)
+    with (
+        closing(Ledger(world.database)) as one,
+        closing(Ledger(world.database)) as other,
+        Runner(one, world.runners, clock) as first,
+        Runner(other, world.runners, clock) as second,
+    ):
+        for nth in range(int((until - start) / MINUTE)):
+            clock.move_to(start + nth * MINUTE)
+            for sender in USUAL:
+                if (tick := (first, second)[nth % 2].tick(sender)) is not None:
+                    tick.wait()
+
+
 @dataclass
 class Recorded:
     """A history in memory, as the ledger would give it."""

@@ -16,9 +16,17 @@ def at(minutes: float) -> datetime:
     return NOON + minutes * MINUTE
 
 
-def tick_event(kind: type[Any], position: int, minutes: float, sender: e.Sender = "v1", **said: Any) -> Row:
-    stream = f"ticks-r1-{sender}-2025-03-04"
-    return position, kind(originator_id=stream, recorded_at=at(minutes), runner="r1", sender=sender, **said)
+def tick_event(
+    kind: type[Any], position: int, minutes: float, sender: e.Sender = "v1", by: str = "r1", **said: Any
+) -> Row:
+    stream = f"ticks-{by}-{sender}-2025-03-04"
+    return position, kind(originator_id=stream, recorded_at=at(minutes), runner=by, sender=sender, **said)
+
+
+def _started(position: int, runner: str) -> Row:
+    said: dict[str, Any] = {"host": "here", "pid": 1, "version": "1"}
+    stream = f"runner-{runner}"
+    return position, e.RunnerStarted(originator_id=stream, recorded_at=at(0), runner=runner, **said)
 
 
 def paused(position: int, minutes: float) -> Row:
@@ -78,6 +86,22 @@ def test_a_run_comes_no_earlier_than_the_tick_before_it() -> None:
     steps = list(in_order([paused(1, 9), paused(3, 11)], [started, idle(4, 2, 3, 2)]))
 
     assert [name for name, _ in told(steps)] == ["CampaignPaused", "work", "idle", "idle", "CampaignPaused"]
+
+
+def test_a_run_comes_after_its_own_runner_s_tick_whatever_another_did_meanwhile() -> None:
+    begun = [_started(position, runner) for position, runner in ((1, "r1"), (2, "r2"))]
+    works = [tick_event(e.TickStarted, 2 * nth + 1, nth, tick_at=at(nth), due=1, by="r2") for nth in (1, 3)]
+
+    steps = list(in_order([paused(4, 1.5), paused(8, 3.5)], [*begun, *works, idle(9, 0.5, 4.5, 5)]))
+
+    assert [when for _, when in told(steps)] == [0.5, 1, 1.5, 1.5, 2.5, 3, 3.5, 3.5, 4.5]
+
+
+def test_a_runner_s_first_run_comes_after_its_start() -> None:
+    """The clock was set back before it."""
+    steps = list(in_order([paused(1, 9), paused(3, 4)], [_started(2, "r1"), idle(4, 2, 3, 2)]))
+
+    assert told(steps) == [("CampaignPaused", 9), ("idle", 2), ("idle", 3), ("CampaignPaused", 4)]
 
 
 def test_missed_ticks_lie_between_the_last_and_the_first() -> None:

@@ -1,0 +1,63 @@
+"""Two runners on one ledger. One finds nothing while the other works: its idle run is told when all that is over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+import pytest
+
+from domain import events as e
+from domain.campaign import Campaign
+from domain.replay.locked import Locked
+from domain.replay.past import Setup, Ticks
+from domain.replay.sides import Answer
+from domain.replay.ticks import Tick, TickKind, in_order
+from runner.replaying.comparing import compare
+from tests.faults.world import World
+from tests.replay.given import MINUTE, MONDAY, OFFICE, PACED, Recorded, faithful, found, run_two
+
+
+@pytest.mark.parametrize("owner", ["v1", "v2"])
+def test_a_clean_history_of_two_that_idle_in_turn_is_replayed_as_it_was(world: World, owner: e.Sender) -> None:
+    world.campaign(1, owner, ["lead"] * 20, limits=PACED, schedule=OFFICE)
+    run_two(world, MONDAY, MONDAY + 30 * MINUTE)
+
+    report = compare(world.ledger, 1, Setup())
+
+    assert [one.same for one in report.fidelity] == [one.mails for one in report.fidelity]
+    assert report.classes == []
+
+
+def test_who_reads_in_chunks_asks_nobody_on_a_later_state(world: World) -> None:
+    world.campaign(1, "v1", ["lead"] * 20, limits=PACED, schedule=OFFICE)
+    run_two(world, MONDAY, MONDAY + 30 * MINUTE)
+    history = Recorded.of(world)
+    asked: list[tuple[datetime, datetime | None]] = []
+
+    engine = Locked([history.stream], Setup(), _noting(asked))
+    last = [place for place, event in history.ticks if isinstance(event, e.TickFinished)][-1]
+    for after, until in ((0, last), (last, history.ticks[-1][0])):
+        rows, ticks = ([row for row in some if after < row[0] <= until] for some in (history.rows, history.ticks))
+        for step in in_order(rows, ticks):
+            engine.take(step)
+    findings = engine.finish()[history.stream]
+
+    assert [at for at, mailed in asked if mailed is not None and at < mailed] == []
+    assert faithful(findings, 1)
+    assert found(findings) == {}
+
+
+def test_a_tick_is_under_way_whatever_another_runner_finds_meanwhile() -> None:
+    ticks = Ticks()
+    ticks.take(Tick(MONDAY, "v1", TickKind.WORK, "r1"))
+
+    ticks.take(Tick(MONDAY + MINUTE, "v1", TickKind.IDLE, "r2"))
+    assert ticks.is_open("v1")
+
+    ticks.take(Tick(MONDAY + 2 * MINUTE, "v1", TickKind.IDLE, "r1"))
+    assert not ticks.is_open("v1")
+
+
+def _noting(asked: list[tuple[datetime, datetime | None]]) -> Callable[[Campaign, datetime, int, Answer, int], None]:
+    return lambda campaign, at, *_: asked.append((at, campaign.last_mail_at))
