@@ -355,7 +355,7 @@ class _LockedCase(Case):
             campaign.content_version,
             campaign.revision(position),
             campaign.mailbox,
-            tick is None or tick.kind is TickKind.ASSUMED,
+            ticks.is_inexact(sender),
             tick.between if tick else None,
         )
 

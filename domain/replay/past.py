@@ -80,6 +80,7 @@ class Ticks:
         self.grids: dict[e.Sender, Grid] = {}
         self.assumed_from: datetime | None = None
         self._newest: Counter[e.Sender] = Counter()  # but for idle ones of a runner beside one that works
+        self._worked: dict[e.Sender, str] = {}  # whose the newest is that found work
         self._farthest: dict[tuple[str, e.Sender], datetime] = {}
         self._under_way: dict[tuple[str, e.Sender, datetime], int] = {}
         self._runners: dict[tuple[e.Sender, int], str] = {}  # of those under way: one that is gone leaves them there
@@ -94,9 +95,18 @@ class Ticks:
         by = (tick.runner, tick.sender)
         self._farthest[by] = max(self._farthest.get(by, tick.at), tick.at)
         if tick.kind is TickKind.WORK:
+            self._worked[tick.sender] = tick.runner
             self._end(tick.runner, tick.sender, tick.at)
             number = self._under_way[tick.runner, tick.sender, tick.at] = self.numbers[tick.sender]
             self._runners[tick.sender, number] = tick.runner
+
+    def is_inexact(self, sender: e.Sender) -> bool:
+        """Is it not known when just the newest one came? So of an assumed one; and of an idle one beside another runner
+        that works, for inside its run only the mean distance is known."""
+        latest = self.latest.get(sender)
+        if latest is None or latest.kind is TickKind.ASSUMED:
+            return True
+        return latest.kind is TickKind.IDLE and self._worked.get(sender, latest.runner) != latest.runner
 
     def is_late(self, tick: Tick, state_at: datetime) -> bool:
         """Is the newest, which was told when its run was over, older than the state it meets? Not where its runner had
