@@ -169,7 +169,7 @@ class _Import:
             observations = [*self._of_people(), *self._gone(), *self._cancelled_here(), *of_sends, *of_queue]
             observations += self._not_settled(observations)
         else:
-            moves, of_moves = self._moved_since(before)
+            moves, of_moves = self._moved_since()
             sends += moves
             observations = [*self._of_people(), *of_moves, *of_sends, *of_queue]
         observations += self._rows_gone()
@@ -279,15 +279,16 @@ class _Import:
             and (leads := tuple(lead for lead in each.leads if lead in waiting and (each.rule, lead) not in said))
         ]
 
-    def _moved_since(self, before: Mapping[int, int]) -> tuple[list[OldMailSeen], list[e.Observation]]:
+    def _moved_since(self) -> tuple[list[OldMailSeen], list[e.Observation]]:
         """Of a campaign that is ours: whom the old system has mailed, or begun to, and wrote no row of."""
         now = self._source.now
         self._appends.append(lambda campaign, _: observing.follow_ours(campaign, self._moved, now=now()))
         with self._appends.states() as (campaign, _):
             known, legacy = found.moved_since(campaign), campaign.legacy
-        assert legacy is not None  # noqa: S101 - for the type checker: it was begun
-        waited = legacy.waited or b""
-        leads = {lead: at for lead, at in before.items() if at in self._moved and waited[at] and not legacy.sends[at]}
+            assert legacy is not None  # noqa: S101 - for the type checker: it was begun
+            waited = legacy.waited or b""
+            moved = (at for at in self._moved if at < len(waited) and waited[at] and not legacy.sends[at])
+            leads = {campaign.numbers.lead_id(at): at for at in moved}
         seen = [
             OldMailSeen(lead, None, None, alarm=False, says=f"`{self._moved[at]}` there, without a row")
             for lead, at in leads.items()

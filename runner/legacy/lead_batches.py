@@ -5,7 +5,7 @@ ours, nothing of them counts but that somebody wants no mail any more.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -39,6 +39,12 @@ CHANGE_OLD_CONTACT = (
 """There an address may change; the salt stays: what was mailed under it must stay provable."""
 
 
+def listed(hmacs: Collection[str], actor: str, at: datetime) -> Kept:
+    """These are on the list of those who must not be mailed, for they are blocked there."""
+    entry = {"reason": BLOCKED_THERE, "actor": actor, "added_at": time_text(at)}
+    return SUPPRESS, [{"address_hmac": hmac, **entry} for hmac in sorted(hmacs)]
+
+
 class LeadBatch:
     """A thousand leads or less. `positions`: of those that the campaign had before. `counts`: what was done."""
 
@@ -65,8 +71,7 @@ class LeadBatch:
         """Of a campaign that was taken over: who is blocked there is skipped, by number and by address; who came to it
         there is not ours."""
         blocked = [one for one in self._leads if one.lead.is_blocked]
-        known, theirs = self._known(blocked), campaign.legacy.leads(campaign) if campaign.legacy is not None else 0
-        here = [contact for contact in known.values() if contact["position"] < theirs]
+        here = [contact for lead, contact in self._known(blocked).items() if lead in self._positions]
         holders = self._lookup.contacts(self._number, {one.key for one in blocked}).values()
         self._list({one.suppression for one in blocked} | {contact["address_hmac"] for contact in here})
         skipped = skip(campaign, [row["position"] for row in (*here, *holders)], "suppressed", now=self._now())
@@ -106,8 +111,7 @@ class LeadBatch:
 
     def keep_blocked(self, _events: Sequence[e.Event]) -> list[Kept]:
         """Entries of the list of those who must not be mailed."""
-        entry = {"reason": BLOCKED_THERE, "actor": self._actor, "added_at": time_text(self._now())}
-        return [(SUPPRESS, [{"address_hmac": hmac, **entry} for hmac in sorted(self._to_suppress)])]
+        return [listed(self._to_suppress, self._actor, self._now())]
 
     def _sort(self, campaign: Campaign) -> dict[int, e.V1Status]:
         """Fill in who is new and whose data changed; the statuses of those that are known."""

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from domain.errors import InvalidInput
 from domain.events import EmailSent
-from domain.legacy import Legacy
 from domain.observing import Origin
 from runner.legacy.old_database import OldDatabase, open_old_database
 from runner.legacy.opening import is_same_place
@@ -29,8 +28,10 @@ class Recorded(NamedTuple):
 def recorded(ledger: Ledger, number: int) -> Recorded | None:
     """None for a campaign that came from no old system, or is not here."""
     with ledger.campaign(number) as campaign:
-        legacy = campaign.legacy
-        return _recorded(legacy) if legacy is not None else None
+        past = campaign.legacy
+        if past is None:
+            return None
+        return Recorded(past.source, past.created_at, past.rows.newest, past.newest_at, past.newest_id)
 
 
 def origin_of(ledger: Ledger, old: OldDatabase, campaign: OldCampaign, *, moved: bool) -> Origin:
@@ -47,10 +48,6 @@ def origin_of(ledger: Ledger, old: OldDatabase, campaign: OldCampaign, *, moved:
         moved=moved,
         newest_elsewhere=_newest_at(before.source, campaign) if before is not None and elsewhere else 0,
     )
-
-
-def _recorded(legacy: Legacy) -> Recorded:
-    return Recorded(legacy.source, legacy.created_at, legacy.rows.newest, legacy.newest_at, legacy.newest_id)
 
 
 def _changed_row(ledger: Ledger, old: OldDatabase, number: int, before: Recorded) -> int | None:

@@ -34,6 +34,14 @@ def office(desk_on_each: Desk, sink: Sink) -> Office:  # noqa: F811
 
 
 @pytest.fixture
+def mended(office: Office) -> Office:
+    """The campaign Zima is taken in and mended."""
+    office.imports("Zima")
+    office.fixes("Zima")
+    return office
+
+
+@pytest.fixture
 def office_on_servers(desk_on_each: Desk, sink: Sink, databases: Databases) -> Office:  # noqa: F811
     """The old database is of the same kind as the ledger."""
     return Office.opened(desk_on_each, databases.empty(), sink)

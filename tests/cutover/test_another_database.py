@@ -20,14 +20,6 @@ ZIMA = "Zima"
 pytestmark = on_sqlite
 
 
-@pytest.fixture
-def known(office: Office) -> Office:
-    """Taken in and mended."""
-    office.imports(ZIMA)
-    office.fixes(ZIMA)
-    return office
-
-
 def another(office: Office) -> str:
     """A database of the same kind, with campaigns of the same numbers."""
     build(sqlite_url(beside(office)), now=NOW - timedelta(days=1))
@@ -62,61 +54,61 @@ WAYS: list[Callable[[str], list[str]]] = [takes_in, follows, takes_over]
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("moved", [False, True])
 def test_another_one_is_refused_whatever_is_said_of_it(
-    known: Office, way: Callable[[str], list[str]], moved: bool
+    mended: Office, way: Callable[[str], list[str]], moved: bool
 ) -> None:
-    words = [*way(another(known)), *(["--moved"] if moved else []), *(["--set-use-v2"] if way is takes_over else [])]
-    before = beside(known).read_bytes()
-    said = known.desk.refused(*words)
-    assert str(beside(known)) in said
-    assert beside(known).read_bytes() == before
+    words = [*way(another(mended)), *(["--moved"] if moved else []), *(["--set-use-v2"] if way is takes_over else [])]
+    before = beside(mended).read_bytes()
+    said = mended.desk.refused(*words)
+    assert str(beside(mended)) in said
+    assert beside(mended).read_bytes() == before
 
 
-def test_what_was_there_before_at_the_same_place_is_told_apart_too(known: Office) -> None:
-    Path(str(known.old.database)).unlink()
-    build(known.old, now=NOW - timedelta(days=1))
-    said = known.desk.refused(*follows(known.url))
+def test_what_was_there_before_at_the_same_place_is_told_apart_too(mended: Office) -> None:
+    Path(str(mended.old.database)).unlink()
+    build(mended.old, now=NOW - timedelta(days=1))
+    said = mended.desk.refused(*follows(mended.url))
     assert "campaign-2 came from sqlite:///" in said
     assert "was made at 2025-10-25T10:00:00+00:00: another one" in said
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_the_same_one_in_another_place_is_followed_there_once_a_person_says_so(
-    known: Office, way: Callable[[str], list[str]]
+    mended: Office, way: Callable[[str], list[str]]
 ) -> None:
-    url = copied(known)
-    assert "add --moved" in known.desk.refused(*way(url))
-    known.desk.done(*way(url), "--moved")
-    known.desk.done(*follows(url))
-    assert "add --moved" in known.desk.refused(*follows(known.url))
+    url = copied(mended)
+    assert "add --moved" in mended.desk.refused(*way(url))
+    mended.desk.done(*way(url), "--moved")
+    mended.desk.done(*follows(url))
+    assert "add --moved" in mended.desk.refused(*follows(mended.url))
 
 
 @pytest.mark.parametrize("followed", [True, False])
-def test_an_older_copy_is_not_the_database_that_the_old_system_works_on(known: Office, followed: bool) -> None:
-    url = copied(known)
-    old, lead = known.application(ZIMA), known.leads(ZIMA, Place.CLEAN_WAITING)[0]
+def test_an_older_copy_is_not_the_database_that_the_old_system_works_on(mended: Office, followed: bool) -> None:
+    url = copied(mended)
+    old, lead = mended.application(ZIMA), mended.leads(ZIMA, Place.CLEAN_WAITING)[0]
     old.start_sending(lead)
     old.finish(lead, "<later@nadawca.example>")
     if followed:
-        known.desk.done(*follows(known.url))
+        mended.desk.done(*follows(mended.url))
     for words in ([*follows(url), "--moved"], takes_over(url, "--moved")):
-        assert "already: this is an older copy" in known.desk.refused(*words)
+        assert "already: this is an older copy" in mended.desk.refused(*words)
 
 
 def test_a_backup_that_was_restored_in_its_place_is_noted_and_refused_when_it_gives_numbers_again(
-    known: Office,
+    mended: Office,
 ) -> None:
-    backup = copied(known)
-    old = known.application(ZIMA)
-    for lead in known.leads(ZIMA, Place.CLEAN_WAITING)[2:4]:
+    backup = copied(mended)
+    old = mended.application(ZIMA)
+    for lead in mended.leads(ZIMA, Place.CLEAN_WAITING)[2:4]:
         old.start_sending(lead)
         old.finish(lead, f"<later.{lead}@nadawca.example>")
-    known.desk.done(*follows(known.url))
-    shutil.copy(backup.removeprefix("sqlite:///"), str(known.old.database))
-    known.desk.done(*follows(known.url))
-    assert "sendlog-rows-gone" in known.desk.says("cutover", "analyze", "2").out
-    other = known.application(ZIMA, NOW + timedelta(minutes=1))
-    other.log(known.leads(ZIMA, Place.CLEAN_WAITING)[1], "<another@nadawca.example>")
-    said = known.desk.refused(*follows(known.url))
+    mended.desk.done(*follows(mended.url))
+    shutil.copy(backup.removeprefix("sqlite:///"), str(mended.old.database))
+    mended.desk.done(*follows(mended.url))
+    assert "sendlog-rows-gone" in mended.desk.says("cutover", "analyze", "2").out
+    other = mended.application(ZIMA, NOW + timedelta(minutes=1))
+    other.log(mended.leads(ZIMA, Place.CLEAN_WAITING)[1], "<another@nadawca.example>")
+    said = mended.desk.refused(*follows(mended.url))
     assert "is another mail than the one that was taken in for campaign-2: an older copy was put in its place" in said
 
 

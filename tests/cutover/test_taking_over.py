@@ -25,14 +25,6 @@ TAKEOVER = ("legacy", "takeover", "2", "--old-sender-stopped", "--settle", "0")
 pytestmark = on_sqlite
 
 
-@pytest.fixture
-def mended(office: Office) -> Office:
-    """Taken in and mended."""
-    office.imports(ZIMA)
-    office.fixes(ZIMA)
-    return office
-
-
 def test_it_needs_the_word_and_a_campaign_that_came_from_there(mended: Office) -> None:
     desk = mended.desk
     assert "--old-sender-stopped: the old sender must be stopped first." in desk.refused("legacy", "takeover", "2")
