@@ -25,6 +25,7 @@ from domain.replay.classes import (
     pattern_of,
 )
 from domain.replay.noise import UNEXPLAINED, Noise
+from domain.replay.replies import Key
 from domain.replay.sides import RAISED
 
 EXAMPLES = 5
@@ -37,9 +38,6 @@ R, A, B, OLD = range(4)
 
 OF_OLD_SYSTEM = "the old system's own way"
 """Why the record of an old system differs from a replay of our V1."""
-
-Key = tuple[int, int]
-"""A lead's place in its campaign, and the attempt."""
 
 Reason = Callable[[int, int], str]
 """Why a column (1 or 2) has not sent the lead at this place, at the end."""
@@ -79,7 +77,8 @@ class Tally:
 
 @dataclass(slots=True)
 class Entry:
-    """One mail that is not known in all columns yet. `why`: by column, what held it back when another column sent.
+    """One mail that is not known in all columns yet. `own`: the column of the sender that ticked, `R` where it is in
+    none. `why`: by column, what held it back when another column sent.
     `decided`: what the owner's side decided in the owner's own time, of the number `era`: that is held against the
     record. `cut`: columns that will never send it, for they began again where it was sent already."""
 
@@ -153,9 +152,9 @@ class Findings:
         """These rules accept differences."""
         self._rules = rules
 
-    def mailed(self, column: int, key: Key, lead_id: int, mail: Mail, own: int) -> Entry | None:
+    def mailed(self, column: int, key: Key, lead_id: int, mail: Mail, own: int, is_mail: bool = True) -> Entry | None:
         """A column sends this mail; None when it had already. Only the first time counts. `own`: the column of the
-        sender that ticked."""
+        sender that ticked. `is_mail`: does it count for limits?"""
         entry = self.open.get(key)
         if entry is None:
             is_root = not (self._split if self._cascades else key[0] in self._differed)
@@ -165,7 +164,8 @@ class Findings:
         if entry.mails[column] is not None:
             return None
         entry.mails[column] = mail
-        self.tallies[column].add(mail.at, self.zone)
+        if is_mail:
+            self.tallies[column].add(mail.at, self.zone)
         if column != R:
             self._split += 1 if entry.mails[A + B - column] is None else -1
         self._close_if_known(key, entry)
@@ -195,7 +195,7 @@ class Findings:
         if not is_this_owners and entry.mails[R] is None:
             entry.own, entry.era, entry.decided = own, self._era, None
             is_this_owners = True
-        if is_this_owners and column == own:
+        if is_this_owners and column == own != R:
             entry.decided = entry.decided or mail
 
     def _close_if_known(self, key: Key, entry: Entry) -> None:
@@ -230,7 +230,7 @@ class Findings:
 
     def _close(self, key: Key, entry: Entry, end: datetime | None) -> None:
         recorded, a, b = entry.mails
-        own, other = entry.decided, entry.mails[A + B - entry.own]
+        own, other = entry.decided, entry.mails[A if entry.own == B else B]
         kind = class_of(a, b, self._tolerance)
         if self._is_cut(entry) or (end is not None and self._too_near(entry, end)):
             kind = DifferenceClass.UNKNOWN

@@ -91,9 +91,7 @@ class Followed:
         alone.status = Status.RUNNING if campaign.status is Status.COMPLETED else campaign.status
         alone.schedule, alone.limits, alone.mailbox = campaign.schedule, campaign.limits, campaign.mailbox
         alone.mails = campaign.mails if at is None else _Less(campaign.mails, at)
-        if at is not None:
-            mailbox = _with_mails(mailbox, _Less(mailbox.mails, at))
-        self.answer = side.decide(alone, mailbox, now)
+        self.answer = side.decide(alone, without(mailbox, self.lead), now)
         return self.answer
 
 
@@ -233,9 +231,12 @@ def _still_waits(campaign: Campaign, lead: Before) -> bool:
     return is_queued and campaign.next_attempt(lead.position) == lead.attempt
 
 
-def _with_mails(mailbox: Mailbox, mails: MailCount) -> Mailbox:
+def without(mailbox: Mailbox, lead: Before) -> Mailbox:
+    """The mailbox as if this mail had not been sent."""
+    if lead.counted_at is None:
+        return mailbox
     other = Mailbox.__new__(Mailbox)  # `copy` costs three times as much, and each mail that is followed needs one
-    other.__dict__.update(mailbox.__dict__, mails=mails)
+    other.__dict__.update(mailbox.__dict__, mails=_Less(mailbox.mails, lead.counted_at))
     return other
 
 

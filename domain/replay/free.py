@@ -8,8 +8,8 @@ they accept. A mail takes no time.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
 from itertools import count
 
 from domain import events as e
@@ -17,13 +17,15 @@ from domain.campaign import Campaign
 from domain.counting import EPOCH
 from domain.mailbox import Mailbox
 from domain.replay.classes import Mail
-from domain.replay.findings import A, B, Findings, Key
+from domain.replay.findings import A, B, Findings
 from domain.replay.imported import EVERY, AsRecorded, TicksAssumed
+from domain.replay.noise import tells
 from domain.replay.past import MAILBOX, Case, Past, Setup, decision
+from domain.replay.replies import Key, Replies
 from domain.replay.sides import CADENCE
 from domain.replay.situations import Situation
-from domain.replay.ticks import Grid, Step, Tick, TickKind, happened
-from domain.replay.worlds import Replies, World
+from domain.replay.ticks import Step, Tick, TickKind, happened
+from domain.replay.worlds import World
 
 
 class Free:
@@ -43,12 +45,8 @@ class Free:
             stream: FreeCase(stream, setup, self.past, known, campaigns.get(stream))
             for stream, known in replies.items()
         }
-        self._grids = {
-            column: Grid(side.sender, side.what_if.every)
-            for column, side in ((A, setup.a), (B, setup.b))
-            if side.what_if.every is not None
-        }
-        self._agendas = {A: _Agenda(campaigns), B: _Agenda(campaigns)}
+        self._agendas = {A: _Agenda(setup.a.what_if.every), B: _Agenda(setup.b.what_if.every)}
+        self._given: Collection[str] = campaigns
 
     def run(self, steps: Iterable[Step]) -> dict[str, Findings]:
         """All of it."""
@@ -59,6 +57,9 @@ class Free:
                 if is_old:
                     continue  # behind an imported past comes what others recorded
                 break
+            for stream in self._given:
+                self._changed(self.cases[stream], at - timedelta.resolution)
+            self._given = ()
             if isinstance(step, Tick):
                 self._tick(step)
             else:
@@ -68,89 +69,137 @@ class Free:
         return {stream: case.findings for stream, case in self.cases.items()}
 
     def _event(self, position: int, event: e.Event) -> None:
-        if position >= 0:
-            self._other_ticks(happened(event))
-        self.past.place = position
-        stream = event.originator_id
+        stream, at = event.originator_id, happened(event)
         case = self.cases.get(stream)
+        self.past.place = position
         if stream.startswith(MAILBOX):
+            self._own_ticks(at, stream.removeprefix(MAILBOX))
             self.past.take(event)
             if not isinstance(event, e.MailboxSlotTaken):
                 self._mailbox_changed(stream.removeprefix(MAILBOX), position, event)
         elif isinstance(event, e.TickFinished):
-            self.past.ticks.finished(event)
+            self.past.finished(event)
+            for each in self.cases.values() if tells(event) else ():
+                each.findings.noise.take(position, event)
         elif case is not None:
             if isinstance(event, TicksAssumed):
                 case.tick_assumed(event)
                 return
+            if position >= 0:
+                self._own_ticks_of(case, at)
             for tick in case.ticks_before(event):
-                self._tick(tick)
+                self._tick_of(case, tick)
             if case.take(position, event):
-                for agenda in self._agendas.values():
-                    agenda.changed(stream)
+                self._changed(case, at)
+
+    def _changed(self, case: FreeCase, at: datetime) -> None:
+        for agenda in self._agendas.values():
+            agenda.changed(case, at)
 
     def _mailbox_changed(self, name: str, position: int, event: e.Event) -> None:
         for case in self.cases.values():
             if case.campaign.exists and case.campaign.mailbox == name:
                 case.findings.noise.take(position, event)
                 case.situations.event(event)
-                for agenda in self._agendas.values():
-                    agenda.changed(case.stream)
-
-    def _other_ticks(self, at: datetime) -> None:
-        """Those of a side whose cadence is not the recorded one."""
-        for column, grid in self._grids.items():
-            for tick in grid.up_to(at):
-                self._decide(column, tick.at, 0)
+                self._changed(case, happened(event))
 
     def _tick(self, tick: Tick) -> None:
-        self._other_ticks(tick.at)
+        self._own_ticks(tick.at)
         self.past.tick(tick)
         if tick.kind is TickKind.MISSED:
             for case in self.cases.values():
                 case.situations.seen.add(Situation.OUTAGE)
             return
-        for column, side in ((A, self._setup.a), (B, self._setup.b)):
-            if side.sender == tick.sender and column not in self._grids:
-                self._decide(column, tick.at, self.past.ticks.numbers[tick.sender])
+        for column, agenda in self._at_ticks_of(tick.sender):
+            for stream, _ in agenda.due(tick.at):
+                case = self.cases[stream]
+                self._decide(column, case, tick.at, case.our_ticks.numbers[tick.sender])
 
-    def _decide(self, column: int, at: datetime, number: int) -> None:
-        agenda = self._agendas[column]
-        for stream in agenda.due(at):
-            if self.cases[stream].campaign.observed:
-                continue
-            again = self.cases[stream].decide(column, at, number)
-            if again is not None:
-                agenda.at(again, stream)
+    def _tick_of(self, case: FreeCase, tick: Tick) -> None:
+        """One that is assumed of this campaign."""
+        case.our_ticks.take(tick)
+        for column, agenda in self._at_ticks_of(tick.sender):
+            if agenda.next_of(case, tick.at) is not None:
+                self._decide(column, case, tick.at, case.our_ticks.numbers[tick.sender])
+
+    def _at_ticks_of(self, sender: e.Sender) -> Iterator[tuple[int, _Agenda]]:
+        """The columns that are asked when this sender ticks."""
+        for column, side in ((A, self._setup.a), (B, self._setup.b)):
+            if side.sender == sender and side.what_if.every is None:
+                yield column, self._agendas[column]
+
+    def _own_ticks(self, until: datetime, mailbox: str | None = None) -> None:
+        """Those of a side whose cadence is not the recorded one, for all campaigns, or those of a mailbox."""
+        for column, agenda in self._agendas.items():
+            while agenda.every is not None and (due := agenda.due(until, mailbox)):
+                for stream, at in due:
+                    self._decide(column, self.cases[stream], at, 0)
+
+    def _own_ticks_of(self, case: FreeCase, until: datetime) -> None:
+        for column, agenda in self._agendas.items():
+            while agenda.every is not None and (at := agenda.next_of(case, until)) is not None:
+                self._decide(column, case, at, 0)
+
+    def _decide(self, column: int, case: FreeCase, at: datetime, number: int) -> None:
+        again = None if case.campaign.observed else case.decide(column, at, number)
+        if again is not None:
+            self._agendas[column].again(case, again, at)
 
 
 class _Agenda:
-    """Whom to ask at a tick: what changed, and what was to be looked at again by then."""
+    """When each campaign is to be asked next in one column. `every`: at a cadence of its own, on round times of UTC;
+    None: at the recorded ticks. What is due at a cadence of its own is asked for before something happens to a campaign
+    or its mailbox, so it is kept by mailbox."""
 
-    def __init__(self, streams: Iterable[str]) -> None:
-        self._changed = dict.fromkeys(streams)
-        self._later: list[tuple[datetime, int, str]] = []
+    def __init__(self, every: timedelta | None) -> None:
+        self.every = every
+        self._next: dict[str, datetime] = {}
+        self._in_order: dict[str, list[tuple[datetime, int, str]]] = {}
         self._numbers = count()
 
-    def changed(self, stream: str) -> None:
-        self._changed[stream] = None
+    def changed(self, case: FreeCase, at: datetime) -> None:
+        """Something happened to it: at the next tick."""
+        self._put(case, self._round(at + timedelta.resolution) if self.every else EPOCH)
 
-    def at(self, again: datetime, stream: str) -> None:
-        heapq.heappush(self._later, (again, next(self._numbers), stream))
+    def again(self, case: FreeCase, at: datetime, asked_at: datetime) -> None:
+        """It was asked, and is to be asked again at this instant, if nothing happens until then."""
+        self._put(case, self._round(max(at, asked_at + self.every)) if self.every else at)
 
-    def due(self, at: datetime) -> list[str]:
-        while self._later and self._later[0][0] <= at:
-            self.changed(heapq.heappop(self._later)[2])
-        found = list(self._changed)
-        self._changed.clear()
+    def due(self, until: datetime, mailbox: str | None = None) -> list[tuple[str, datetime]]:
+        """Whom to ask, and when; they are struck off."""
+        found = []
+        for name in self._in_order if mailbox is None else (mailbox,):
+            line = self._in_order.get(name, [])
+            while line and line[0][0] <= until:
+                at, _, stream = heapq.heappop(line)
+                if self._next.get(stream) == at:
+                    del self._next[stream]
+                    found.append((stream, at))
         return found
+
+    def next_of(self, case: FreeCase, until: datetime) -> datetime | None:
+        """When to ask this one, if it is due; it is struck off."""
+        at = self._next.get(case.stream)
+        return self._next.pop(case.stream) if at is not None and at <= until else None
+
+    def _put(self, case: FreeCase, at: datetime) -> None:
+        if self._next.get(case.stream) != at:
+            self._next[case.stream] = at
+            name = case.campaign.mailbox if case.campaign.exists else ""
+            heapq.heappush(self._in_order.setdefault(name, []), (at, next(self._numbers), case.stream))
+
+    def _round(self, at: datetime) -> datetime:
+        """The first tick from here on."""
+        assert self.every is not None  # noqa: S101 - for the type checker
+        return EPOCH + self.every * -((EPOCH - at) // self.every)
 
 
 class FreeCase(Case):
     """One campaign in two worlds."""
 
     def __init__(self, stream: str, setup: Setup, past: Past, replies: Replies, given: Campaign | None) -> None:
-        super().__init__(stream, setup, past, given)
+        super().__init__(stream, setup, past, replies, given)
+        self._has_begun = setup.start is None
         self._old_due: dict[int, datetime | None] = {A: EPOCH, B: EPOCH}
         self._worlds = {A: World(self, A, setup.a, replies), B: World(self, B, setup.b, replies)}
 
@@ -158,15 +207,17 @@ class FreeCase(Case):
         """Those to assume where none are recorded."""
         if self.is_old:
             return
-        ticks, at = self.past.ticks, happened(event)
         is_mail = isinstance(event, e.EmailLocked | e.EmailSent)
         for sender in dict.fromkeys(side.sender for side in self.setup.sides):
-            yield from ticks.missing(sender, at) if is_mail else ticks.assumed_until(sender, at)
+            yield from self.ticks_to_assume(sender, happened(event), is_mail=is_mail)
 
     def take(self, position: int, event: e.Event) -> bool:
         """An event of this campaign; did it change a world?"""
+        self._begin(happened(event))
         self.record(position, event, decision(self.campaign, event))
         self.fold(event)
+        if not self._has_begun:
+            return True
         if isinstance(event, e.EmailLocked):
             for world in self._worlds.values():
                 world.recorded.add(event.recorded_at)
@@ -198,16 +249,26 @@ class FreeCase(Case):
     def mailed(self, column: int, key: Key, lead_id: int, mail: Mail) -> None:
         """A world sends this mail; the other says why it does not."""
         own = self.setup.column(self.campaign.owner)
-        entry, other = self.findings.mailed(column, key, lead_id, mail, own), A + B - column
+        entry, other = self.findings.mailed(column, key, lead_id, mail, own, self.is_mail(key)), A + B - column
         if entry is not None:
             entry.why[other] = entry.why[other] or self._worlds[other].reason(key[0])
 
     def decide(self, column: int, now: datetime, number: int) -> datetime | None:
         """A tick in one world; when to look again."""
+        self._begin(now)
         if not self.campaign.exists:
             return None
+        if not self._has_begun:
+            return self.setup.start
         self.situations.tick(self.campaign.schedule, now)
         return self._worlds[column].tick_at(now, number)
+
+    def _begin(self, at: datetime) -> None:
+        """Where the part that is compared begins, both worlds are what really is."""
+        if not self._has_begun and self.is_judged(at):
+            self._has_begun = True
+            for world in self._worlds.values():
+                world.begin_again()
 
     def begin_again(self, column: int, now: datetime) -> None:  # noqa: ARG002 - a world looks at each of its ticks
         """Its world is what really was."""

@@ -8,7 +8,7 @@ so a tick at which nothing can be due costs nothing.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from itertools import count
@@ -22,10 +22,12 @@ from domain.mailbox import Mailbox
 from domain.policies import Send, sends_at_once
 from domain.replay.classes import Mail
 from domain.replay.findings import A, B, Entry, Findings
-from domain.replay.following import Before, before
+from domain.replay.following import Before, before, without
 from domain.replay.imported import AsRecorded, TicksAssumed
 from domain.replay.minds import UNASKED, Mind
+from domain.replay.noise import tells
 from domain.replay.past import LEAD_DECISIONS, MAILBOX, OUTCOMES, Case, Past, Setup, Witness, decision
+from domain.replay.replies import Replies
 from domain.replay.sides import Answer, Crash
 from domain.replay.situations import Situation
 from domain.replay.ticks import Step, Tick, TickKind, happened
@@ -39,15 +41,20 @@ class Locked:
 
     def __init__(
         self,
-        streams: Iterable[str],
+        replies: Mapping[str, Replies],
         setup: Setup,
         witness: Witness | None = None,
         given: tuple[Collection[Campaign], Collection[Mailbox]] = ((), ()),
     ) -> None:
+        """`replies`: by campaign. Of those that failed before their lock it is known beforehand that they are no mails;
+        nothing else is made of them."""
         self.past = Past()
         self._setup = setup
         campaigns = {campaign.stream: campaign for campaign in given[0]}
-        self.cases = {s: _LockedCase(s, setup, self.past, campaigns.get(s), witness) for s in streams}
+        self.cases = {
+            stream: _LockedCase(stream, setup, self.past, known, campaigns.get(stream), witness)
+            for stream, known in replies.items()
+        }
         self.past.know(given[1])
         self._changed: dict[str, None] = dict.fromkeys(campaigns)
         self._due: dict[e.Sender, list[tuple[datetime, int, str]]] = {"v1": [], "v2": []}
@@ -82,9 +89,9 @@ class Locked:
             if not isinstance(event, e.MailboxSlotTaken):
                 self._of_mailbox(event.originator_id, position, event)
         elif isinstance(event, e.TickFinished):
-            self.past.ticks.finished(event)
-            for each in self.cases.values() if len(self.cases) == 1 else ():
-                each.findings.noise.take(position, event)
+            self.past.finished(event)
+            for case in self.cases.values() if tells(event) else ():
+                case.findings.noise.take(position, event)
         return True
 
     def finish(self) -> dict[str, Findings]:
@@ -106,14 +113,14 @@ class Locked:
 
     def _of_campaign(self, case: _LockedCase, position: int, event: e.Event) -> None:
         sender = decision(case.campaign, event)
-        ticks, at = self.past.ticks, happened(event)
-        of = case.campaign.owner if case.campaign.exists else "v1"
+        at = happened(event)
         if isinstance(event, TicksAssumed):
             case.tick_assumed(event)
             return
         if not case.is_old:
-            for tick in ticks.missing(sender, at) if sender is not None else ticks.assumed_until(of, at):
-                self._tick(tick)
+            of = sender or (case.campaign.owner if case.campaign.exists else "v1")
+            for tick in case.ticks_to_assume(of, at, is_mail=sender is not None):
+                self._tick_of(case, tick)
         case.take(position, event, sender)
         self.past.changed_at[case.stream] = at
         self._changed[case.stream] = None
@@ -131,14 +138,26 @@ class Locked:
         self._changed = {}
         for stream in streams:
             case = self.cases[stream]
-            campaign, is_assumed = case.campaign, tick.kind is TickKind.ASSUMED
-            is_no_turn = not campaign.exists or campaign.observed or not (campaign.owner == tick.sender or is_assumed)
-            if is_no_turn or case.is_late(tick):
+            campaign = case.campaign
+            is_its_turn = campaign.exists and not campaign.observed and campaign.owner == tick.sender
+            if is_its_turn and not case.is_late(tick):
+                self._ask(case, tick)
+            else:
                 self._changed[stream] = None
-                continue
-            case.tick(tick)
-            if (again := case.again_at) is not None:
-                heapq.heappush(self._due[case.campaign.owner], (again, next(self._numbers), stream))
+
+    def _tick_of(self, case: _LockedCase, tick: Tick) -> None:
+        """One that is assumed of this campaign."""
+        case.our_ticks.take(tick)
+        again = case.again_at
+        is_due = case.stream in self._changed or (again is not None and again <= tick.at)
+        if is_due and case.campaign.exists and self._is_judged(tick.at) and not case.is_late(tick):
+            self._changed.pop(case.stream, None)
+            self._ask(case, tick)
+
+    def _ask(self, case: _LockedCase, tick: Tick) -> None:
+        case.tick(tick)
+        if (again := case.again_at) is not None:
+            heapq.heappush(self._due[case.campaign.owner], (again, next(self._numbers), case.stream))
 
 
 class _Instead(NamedTuple):
@@ -152,9 +171,15 @@ class _Instead(NamedTuple):
 
 class _LockedCase(Case):
     def __init__(
-        self, stream: str, setup: Setup, past: Past, campaign: Campaign | None, witness: Witness | None
+        self,
+        stream: str,
+        setup: Setup,
+        past: Past,
+        replies: Replies,
+        campaign: Campaign | None,
+        witness: Witness | None,
     ) -> None:
-        super().__init__(stream, setup, past, campaign)
+        super().__init__(stream, setup, past, replies, campaign)
         self._witness = witness
         self._new: list[tuple[Entry, int, int]] = []
         self._is_stirred = True  # something happened since the last tick of an old system
@@ -248,7 +273,7 @@ class _LockedCase(Case):
     def _ask_both(self, now: datetime, sender: e.Sender, *, inside: bool) -> None:
         mailbox = self.mailbox
         rules_seen = (self.rules_seen, self.past.changes[self.campaign.mailbox])
-        own = self._minds[self.setup.column(sender)]
+        own = self._minds[self.setup.column(sender) or A]
         at_rest = own.rests
         self._new.clear()
         for column, mind in self._minds.items():
@@ -300,7 +325,7 @@ class _LockedCase(Case):
             return
         key = (send.position, self.campaign.next_attempt(send.position))
         mail = self._mail(send.position, now, sender)
-        entry = self.findings.mailed(column, key, send.lead_id, mail, self.setup.column(sender))
+        entry = self.findings.mailed(column, key, send.lead_id, mail, self.setup.column(sender), self.is_mail(key))
         if entry is None:
             return
         self._tell(now, column, send, key[1])
@@ -327,7 +352,8 @@ class _LockedCase(Case):
         mind.seen.waits_again(lead.position)
         mail = self._mail(lead.position, now, sender)
         key = (lead.position, lead.attempt)
-        if self.findings.mailed(column, key, lead.lead_id, mail, self.setup.column(sender)) is None:
+        own = self.setup.column(sender)
+        if self.findings.mailed(column, key, lead.lead_id, mail, own, self.is_mail(key)) is None:
             return
         if self._witness is not None:
             self._tell(now, column, Send(lead.position, lead.lead_id, now), lead.attempt)
@@ -338,8 +364,7 @@ class _LockedCase(Case):
             schedule=what_if.schedule(self.standing.schedule),
             limits=what_if.limits(self.standing.limits),
         )
-        if not judged.is_open or not judged.in_limit or not judged.in_pace:
-            self.judge_rules(column, lead.lead_id, now, judged, Mailbox(mailbox.stream))
+        self.judge_rules(column, lead.lead_id, now, judged, without(mailbox, lead))
 
     def _tell(self, now: datetime, column: int, answer: Answer, attempt: int = 0) -> None:
         if self._witness is not None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from domain import events as e
@@ -17,9 +18,10 @@ from domain.leads import LeadState
 from domain.mailbox import Mailbox
 from domain.replay.accepting import Acceptance, Rulebook
 from domain.replay.classes import DifferenceClass, Mail
-from domain.replay.findings import A, B, Breach, Findings, Key, R
+from domain.replay.findings import A, B, Breach, Findings, R
 from domain.replay.imported import AsRecorded, fold, unlimited
-from domain.replay.sides import CADENCE, Answer, Side
+from domain.replay.replies import Key, Replies, is_unlocked
+from domain.replay.sides import AS_RECORDED, CADENCE, Answer, Side
 from domain.replay.situations import Situation, Situations
 from domain.replay.ticks import Grid, Tick, TickKind, happened
 
@@ -66,9 +68,21 @@ class Setup:
         """Does this instant lie behind the part that is compared?"""
         return self.end is not None and at >= self.end
 
+    @property
+    def is_what_if(self) -> bool:
+        """Has a side other settings than the recorded ones?"""
+        return len(self.measured) < len(self.sides)
+
+    @property
+    def unchanged(self) -> Setup:
+        """The same without a what-if, which cannot be held against what happened."""
+        return replace(self, a=replace(self.a, what_if=AS_RECORDED), b=replace(self.b, what_if=AS_RECORDED))
+
     def column(self, sender: e.Sender) -> int:
-        """In which column this sender is replayed."""
-        return B if self.b.sender == sender and self.a.sender != sender else A
+        """In which column this sender is replayed; `R` where in none."""
+        if self.a.sender == sender:
+            return A
+        return B if self.b.sender == sender else R
 
 
 class Ticks:
@@ -133,14 +147,25 @@ class Ticks:
         if number is not None:
             del self._runners[sender, number]
 
+    def apart(self) -> Ticks:
+        """The same, to which ticks of one campaign alone can be added."""
+        return deepcopy(self)
+
+    def covers(self, sender: e.Sender, at: datetime) -> bool:
+        """Can a mail of this instant have been sent in a recorded tick?"""
+        latest = self.latest.get(sender)
+        if latest is None or latest.kind is TickKind.ASSUMED:
+            return False
+        is_under_way = latest.kind is TickKind.WORK and self.is_open(sender)
+        return is_under_way or abs(at - latest.at) <= COVERED
+
     def missing(self, sender: e.Sender, at: datetime) -> list[Tick]:
         """The ticks to assume before a mail of which no recorded tick tells: from then on, before everything that
         happens, until one is recorded again."""
+        if self.covers(sender, at):
+            return []
         latest = self.latest.get(sender)
         if latest is None or latest.kind is not TickKind.ASSUMED:
-            under_way = latest is not None and latest.kind is TickKind.WORK and self.is_open(sender)
-            if under_way or (latest is not None and abs(at - latest.at) <= COVERED):
-                return []
             grid = self.grids.setdefault(sender, Grid(sender, CADENCE[sender]))
             if latest is not None:
                 grid.skip_to(latest.at)
@@ -161,6 +186,7 @@ class Past:
         self.place = 0
         self.ticked_at: datetime | None = None
         self.ticks = Ticks()
+        self._apart: list[Ticks] = []
         self.mailboxes: dict[str, Mailbox] = {}
         self.changes: Counter[str] = Counter()
         self.changed_at: dict[str, datetime] = {}
@@ -190,15 +216,31 @@ class Past:
 
     def tick(self, tick: Tick) -> None:
         """A tick of any sender, whether or not a campaign of this pass has to do with it."""
-        self.ticks.take(tick)
+        for ticks in (self.ticks, *self._apart):
+            ticks.take(tick)
         self.ticked_at = max(self.ticked_at, tick.at) if self.ticked_at else tick.at
+
+    def finished(self, event: e.TickFinished) -> None:
+        """A tick is through."""
+        for ticks in (self.ticks, *self._apart):
+            ticks.finished(event)
+
+    def ticks_apart(self) -> Ticks:
+        """For a campaign of which a tick has to be assumed: all that are recorded, with its own. What is assumed of one
+        says nothing of others."""
+        apart = self.ticks.apart()
+        self._apart.append(apart)
+        return apart
 
 
 class Case:
     """One campaign, as it really was: its state, and the recorded column."""
 
-    def __init__(self, stream: str, setup: Setup, past: Past, campaign: Campaign | None = None) -> None:
+    def __init__(
+        self, stream: str, setup: Setup, past: Past, replies: Replies, campaign: Campaign | None = None
+    ) -> None:
         self.stream = stream
+        self._replies = replies
         self.setup = setup
         self.past = past
         self.campaign = campaign or Campaign(stream)
@@ -207,6 +249,7 @@ class Case:
         self.recorded = Standing.of(self.campaign)  # counts imported mails too, whether or not the state does
         self.old_ticks = Ticks()
         self.old_since: datetime | None = None
+        self._assumed: Ticks | None = None
         self._imported_at: datetime | None = None
         self.began: datetime | None = None
         self._last_at: datetime | None = None
@@ -233,7 +276,20 @@ class Case:
     @property
     def ticks(self) -> Ticks:
         """All senders', or in an imported past the old system's."""
-        return self.old_ticks if self.campaign.observed else self.past.ticks
+        return self.old_ticks if self.campaign.observed else self.our_ticks
+
+    @property
+    def our_ticks(self) -> Ticks:
+        """All senders'."""
+        return self._assumed or self.past.ticks
+
+    def ticks_to_assume(self, sender: e.Sender, at: datetime, *, is_mail: bool) -> list[Tick]:
+        """Those before something that happens to this campaign, where none are recorded."""
+        if self._assumed is None:
+            if not is_mail or self.past.ticks.covers(sender, at):
+                return []
+            self._assumed = self.past.ticks_apart()
+        return self._assumed.missing(sender, at) if is_mail else self._assumed.assumed_until(sender, at)
 
     @property
     def mailbox(self) -> Mailbox:
@@ -326,7 +382,8 @@ class Case:
         if self.is_judged(at):
             key = (event.position, event.attempt)
             self._judge_recorded(event, at)
-            self.findings.mailed(R, key, event.lead_id, self._recorded_mail(event, key, sender, own), own)
+            mail = self._recorded_mail(event, key, sender, own)
+            self.findings.mailed(R, key, event.lead_id, mail, own, not isinstance(event, e.EmailFailed))
         if isinstance(event, e.EmailFailed):
             return
         self.recorded.count(at)
@@ -355,6 +412,10 @@ class Case:
         self.judge_state(R, event.position, event.lead_id, at)
         self.judge_rules(R, event.lead_id, at, self.recorded.judge(at), self.mailbox)
 
+    def is_mail(self, key: Key) -> bool:
+        """Does it count for limits, as far as is known? What really failed before its lock does not."""
+        return not is_unlocked(self._replies.get(key))
+
     def judge_state(self, column: int, position: int, lead_id: int, at: datetime) -> bool:
         """Does this lead wait? If not, it is a duplicate or forbidden."""
         return self.judge_state_of(column, self.campaign.roll.state(position), lead_id, at)
@@ -368,19 +429,21 @@ class Case:
         self.findings.breach(column, kind, Breach(lead_id, at, f"it is {state.label}"))
         return False
 
-    def judge_rules(self, column: int, lead_id: int, at: datetime, judged: Judged, mailbox: Mailbox) -> None:
-        """Window, campaign's limit, delay and mailbox's limit of one mail that is not counted yet."""
-        findings = self.findings
+    def judge_rules(self, column: int, lead_id: int, at: datetime, judged: Judged, mailbox: Mailbox) -> bool:
+        """Does one mail that is not counted yet keep to the window, the campaign's limit, the delay and the mailbox's
+        limit?"""
+        broken = []
         if not judged.is_open:
-            findings.breach(column, DifferenceClass.WINDOW, Breach(lead_id, at, "outside the calendar"))
+            broken.append((DifferenceClass.WINDOW, "outside the calendar"))
         if not judged.in_limit:
-            words = f"number {judged.nth} on {self.standing.day(at)}"
-            findings.breach(column, DifferenceClass.LIMIT, Breach(lead_id, at, words))
+            broken.append((DifferenceClass.LIMIT, f"number {judged.nth} on {self.standing.day(at)}"))
         if not judged.in_pace:
-            findings.breach(column, DifferenceClass.LIMIT, Breach(lead_id, at, f"{judged.gap} after the last"))
+            broken.append((DifferenceClass.LIMIT, f"{judged.gap} after the last"))
         if mailbox.exists and mailbox.mails.on_date_of(at, mailbox.zone) >= mailbox.daily_limit:
-            words = f"over the mailbox's {mailbox.daily_limit} a day"
-            findings.breach(column, DifferenceClass.LIMIT, Breach(lead_id, at, words))
+            broken.append((DifferenceClass.LIMIT, f"over the mailbox's {mailbox.daily_limit} a day"))
+        for kind, words in broken:
+            self.findings.breach(column, kind, Breach(lead_id, at, words))
+        return not broken
 
 
 def decision(campaign: Campaign, event: e.Event) -> e.Sender | None:

@@ -51,6 +51,7 @@ class Manifest(Part):
     holidays: str
     rules: str = Field(description="SHA-256 over the rules that accept differences")
     rules_on: date
+    proved_on: int | None = Field(description="events of the slice that it proved itself on; null: all of the range")
 
 
 class ProofPart(Part):
@@ -78,7 +79,7 @@ class CauseCount(Part):
 
 class Fidelity(Part):
     """How far a sender's replay gives what that sender did; of an old system's mails, how far our V1 gives them. None:
-    it never ticked, or its settings were changed."""
+    it sent nothing. In a what-if: what the same senders give under the recorded settings."""
 
     column: Literal["A", "B"]
     sender: Literal["v1", "v2", "old system"]

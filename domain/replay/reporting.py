@@ -68,9 +68,9 @@ def policies_digest() -> str:
     return hashlib.sha256("".join(inspect.getsource(module) for module in modules).encode()).hexdigest()
 
 
-def report(case: Case, setup: Setup, about: About, proof: Proof | None) -> Report:
-    """The report of one campaign."""
-    findings = case.findings
+def report(case: Case, unchanged: Case, setup: Setup, about: About, proof: Proof | None) -> Report:
+    """The report of one campaign. `unchanged`: the same under the recorded settings, by which fidelity goes."""
+    findings, held = case.findings, unchanged.findings
     of_b = sum(count for (column, kind), count in findings.breaches.items() if column == "B" and kind in CRITICAL)
     crashes = findings.breaches.get((Column.A, DifferenceClass.CRASH), 0)
     counts = {kind: count for kind, count in findings.classes.items() if kind is not DifferenceClass.UNKNOWN}
@@ -79,13 +79,13 @@ def report(case: Case, setup: Setup, about: About, proof: Proof | None) -> Repor
     accepted = sum(count.accepted for count in counts.values())
     unknown_ = findings.classes.get(DifferenceClass.UNKNOWN)
     unknown = unknown_.root + unknown_.consequence if unknown_ else 0
-    fidelity = [_fidelity(findings, column, side) for column, side in ((A, setup.a), (B, setup.b))]
-    if findings.held_against[OLD]:
-        fidelity.append(_fidelity_of_old(findings, setup))
+    fidelity = [_fidelity(held, column, side) for column, side in ((A, setup.a), (B, setup.b))]
+    if held.held_against[OLD]:
+        fidelity.append(_fidelity_of_old(held, setup))
     verdict, why = _verdict(fidelity, proof, findings.judged, open_, of_b + crashes)
     exists = case.campaign.exists
     return Report(
-        manifest=_manifest(case, setup, about),
+        manifest=_manifest(case, setup, about, proof),
         name=case.campaign.name if exists else "",
         zone=findings.zone,
         daily_limit=case.campaign.limits.daily_limit if exists else 0,
@@ -98,7 +98,7 @@ def report(case: Case, setup: Setup, about: About, proof: Proof | None) -> Repor
         assumed=list(about.assumed),
         proof=_proof(proof, about) if proof else None,
         fidelity=fidelity,
-        causes=[CauseCount(cause=cause, mails=mails) for cause, mails in sorted(findings.causes.items())],
+        causes=[CauseCount(cause=cause, mails=mails) for cause, mails in sorted(held.causes.items())],
         patterns={str(pattern): count for pattern, count in sorted(findings.patterns.items())},
         judged=findings.judged,
         equal=findings.equal,
@@ -175,7 +175,7 @@ def _share(part: int, whole: int) -> float | None:
     return round(part / whole, 6) if whole else None
 
 
-def _manifest(case: Case, setup: Setup, about: About) -> Manifest:
+def _manifest(case: Case, setup: Setup, about: About, proof: Proof | None) -> Manifest:
     rules = "\n".join(map(repr, setup.rules))
     return Manifest.model_validate(
         {
@@ -194,6 +194,7 @@ def _manifest(case: Case, setup: Setup, about: About) -> Manifest:
             "holidays": about.holidays,
             "rules": hashlib.sha256(rules.encode()).hexdigest(),
             "rules_on": setup.on,
+            "proved_on": proof.events if proof is not None and not proof.is_whole else None,
         }
     )
 

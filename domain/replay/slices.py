@@ -17,9 +17,9 @@ from domain.replay.free import Free
 from domain.replay.imported import TicksAssumed, fold, unlimited
 from domain.replay.locked import Locked
 from domain.replay.past import MAILBOX, Setup
+from domain.replay.replies import replies_of
 from domain.replay.sides import said
 from domain.replay.ticks import Row, Step, Tick, happened, in_order
-from domain.replay.worlds import replies_of
 from domain.snapshot import freeze, freeze_mailbox, thaw, thaw_mailbox
 
 SIZE = 20_000
@@ -50,9 +50,9 @@ class Slice:
 
 def compared(part: Slice, setup: Setup) -> Findings:
     """A comparison of a slice alone."""
-    if setup.is_free:
-        return Free({part.stream: replies_of(part.replies)}, setup, part.states()).run(part.steps())[part.stream]
-    return Locked([part.stream], setup, given=part.states()).run(part.steps())[part.stream]
+    replies = {part.stream: replies_of(part.replies)}
+    engine = Free(replies, setup, part.states()) if setup.is_free else Locked(replies, setup, given=part.states())
+    return engine.run(part.steps())[part.stream]
 
 
 def take(

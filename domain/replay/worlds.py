@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from copy import copy
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from domain import commands
@@ -20,11 +19,12 @@ from domain.mailbox import Mailbox
 from domain.planning import make_plan
 from domain.policies import Send
 from domain.rehearsal import REHEARSED, Rehearsal, copy_of, fold, queued
-from domain.replay.classes import Mail
-from domain.replay.findings import Key
+from domain.replay.classes import DifferenceClass, Mail
+from domain.replay.findings import Breach
 from domain.replay.past import CHANGES_RULES, OUTCOMES
+from domain.replay.replies import Key, Replies, Reply, is_unlocked
 from domain.replay.sides import CADENCE, Answer, Crash, Side
-from domain.replay.ticks import Row, TickKind
+from domain.replay.ticks import TickKind
 from domain.rules import LockRefused, Wait
 
 if TYPE_CHECKING:
@@ -32,15 +32,6 @@ if TYPE_CHECKING:
 
 PLANNED = 20_000
 """The end of a world is worked out beyond the history for so many waiting leads at most."""
-
-Replies = Mapping[Key, e.EmailFailed | e.EmailInDoubt]
-
-
-def replies_of(rows: Iterable[Row]) -> Replies:
-    """What servers answered other than yes, by lead and attempt."""
-    return {
-        (event.position, event.attempt): event for _, event in rows if isinstance(event, e.EmailFailed | e.EmailInDoubt)
-    }
 
 
 class World(Rehearsal):
@@ -60,6 +51,7 @@ class World(Rehearsal):
         self.recorded, self._sent = Tally(MailCount()), Tally(MailCount())
         self._standing = Standing.of(self.campaign)
         self._last: Answer | None = None
+        self._refused: dict[Key, date] = {}
 
     def take(self, event: e.Event) -> bool:
         """What came from outside; False for what was decided inside."""
@@ -138,24 +130,28 @@ class World(Rehearsal):
         return None if plan.left else plan.ends_at
 
     def _mail(self, send: Send, now: datetime, number: int) -> bool:
-        """One mail; False when the gate refuses it, which is judged."""
+        """One mail; False when the gate refuses it: then it is none, and the rule that the side would have broken is
+        counted once a day."""
         campaign, case = self.campaign, self._case
         key = (send.position, campaign.next_attempt(send.position))
-        if case.is_judged(now):
-            self._judge(send, now)
-            mail = self._column_mail(send, now, number)
-            case.mailed(self._column, key, send.lead_id, mail)
-        reply = self._replies.get(key)
+        reply, today = self._replies.get(key), self._standing.day(now)
+        is_allowed = self._refused.get(key) != today and self._judge(send, now)
+        mail = self._column_mail(send, now, number)
         try:
-            if isinstance(reply, e.EmailFailed) and reply.token is None:
+            if isinstance(reply, e.EmailFailed) and is_unlocked(reply):
                 self._refuse(send, reply, now)
             else:
                 self._answer(self.lock(campaign, send, self._side.sender, now), reply, now)
-        except LockRefused:
+        except LockRefused as refused:
+            self._refused[key] = today
+            if is_allowed:
+                words = f"the gate refuses it: {refused.wait.rule}"
+                case.findings.breach(self._column, DifferenceClass.FORBIDDEN, Breach(send.lead_id, now, words))
             return False
+        case.mailed(self._column, key, send.lead_id, mail)
         return True
 
-    def _answer(self, token: str, reply: e.EmailFailed | e.EmailInDoubt | None, now: datetime) -> None:
+    def _answer(self, token: str, reply: Reply | None, now: datetime) -> None:
         self._standing.count(now)
         if isinstance(reply, e.EmailFailed):
             fold(self.campaign, commands.record_failed(self.campaign, token, _failure(reply), now=now))
@@ -196,14 +192,15 @@ class World(Rehearsal):
             )
             fold(self.campaign, resolved)
 
-    def _judge(self, send: Send, now: datetime) -> None:
+    def _judge(self, send: Send, now: datetime) -> bool:
+        """Does it keep the rules?"""
         state = self.campaign.roll.state(send.position)
-        self._case.judge_state_of(self._column, state, send.lead_id, now)
+        is_waiting = self._case.judge_state_of(self._column, state, send.lead_id, now)
         what_if = self._side.what_if
         judged = self._standing.judge(
             now, schedule=what_if.schedule(self._standing.schedule), limits=what_if.limits(self._standing.limits)
         )
-        self._case.judge_rules(self._column, send.lead_id, now, judged, self.mailbox)
+        return self._case.judge_rules(self._column, send.lead_id, now, judged, self.mailbox) and is_waiting
 
     def _column_mail(self, send: Send, now: datetime, number: int) -> Mail:
         campaign, latest = self.campaign, self._case.ticks.latest.get(self._side.sender)

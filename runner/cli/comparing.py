@@ -21,7 +21,7 @@ from runner.cli.explanation import EXPLAINED, told
 from runner.cli.output import Format, FormatOption, print_json, say, show
 from runner.cli.sending import duration, instant
 from runner.replaying import comparing, explaining, pictures
-from runner.replaying.what_if import changes_cadence, is_what_if, sides
+from runner.replaying.what_if import changes_cadence, sides
 from runner.workplace import Workplace
 
 app = typer.Typer(no_args_is_help=True, help="Compare both senders on what really happened.")
@@ -165,7 +165,7 @@ def _setup(
         raise InvalidInput("the range ends before it begins.", mend="Give a later --to.", field="--to")
     return Setup(
         *both,
-        is_free=mode == "free" or (mode is None and is_what_if(*both)),
+        is_free=mode == "free" or (mode is None and Setup(*both).is_what_if),
         tolerance=duration(tolerance, field="--tolerance") if tolerance else TOLERANCE,
         start=begins,
         end=ends,

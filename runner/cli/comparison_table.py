@@ -33,7 +33,7 @@ def lines(report: Report) -> Iterator[str]:
     for text in report.assumed:
         yield _line("Assumed", text)
     yield from _fidelity(report)
-    yield _line("Columns", "   ".join(_columns(report)))
+    yield _line("Columns", "   ".join(_columns(report)) or "–")
     with_accepted = f"   {_percent(report.parity_accepted)} with accepted" if report.accepted else ""
     yield _line("Parity", f"A vs B  {_percent(report.parity_strict)} strict{with_accepted}")
     if report.unknown:

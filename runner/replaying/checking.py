@@ -44,7 +44,7 @@ def decided_again(ledger: Ledger, number: int, setup: Setup) -> Checked:
     """Everything that was decided in this campaign."""
     history = History(ledger, [number])
     with replaying(), without_search_for_garbage():
-        cases, _ = run(history, setup)
+        cases = run(history, setup)
     findings = cases[campaign_stream(number)].findings
     causes = dict(sorted(findings.causes.items()))
     own = {cause: mails for cause, mails in causes.items() if cause != OF_OLD_SYSTEM}

@@ -17,12 +17,13 @@ from domain.replay.accepting import Acceptance
 from domain.replay.free import Free
 from domain.replay.imported import EVERY
 from domain.replay.locked import Locked
-from domain.replay.past import Case, Past, Setup, Witness
+from domain.replay.past import Case, Setup, Witness
 from domain.replay.proving import Again, Proof, prove
+from domain.replay.replies import replies_of
 from domain.replay.report import Report
 from domain.replay.reporting import About, report
 from domain.replay.ticks import in_order
-from domain.replay.worlds import PLANNED, replies_of
+from domain.replay.worlds import PLANNED
 from runner.replaying import versions
 from runner.replaying.again import elsewhere
 from runner.replaying.history import History
@@ -64,8 +65,9 @@ def compare(ledger: Ledger, number: int, setup: Setup, *, prove_all: bool = Fals
     stream = campaign_stream(number)
     with elsewhere() as again, replaying(), without_search_for_garbage():
         proof = _prove(history, stream, setup, size, again)
-        cases, past = run(history, setup)
-        return _report(cases[stream], past, history, setup, proof)
+        cases = run(history, setup)
+        unchanged = run(history, setup.unchanged) if setup.is_what_if else cases
+        return _report(cases[stream], unchanged[stream], history, setup, proof)
 
 
 def compare_many(url: URL, numbers: Sequence[int], setup: Setup, *, workers: int, prove_all: bool) -> list[Report]:
@@ -106,10 +108,11 @@ def compare_share(request: Request) -> list[Report]:
         history = History(ledger, request.numbers)
         proofs = dict(_prove_each(history, request, setups))
         with replaying(), without_search_for_garbage():
-            cases, past = run(history, request.setup, {campaign_stream(n): setups[n].rules for n in request.numbers})
+            cases = run(history, request.setup, {campaign_stream(n): setups[n].rules for n in request.numbers})
+            unchanged = run(history, request.setup.unchanged) if request.setup.is_what_if else cases
             return [
-                _report(cases[campaign_stream(number)], past, history, setups[number], proofs[number])
-                for number in request.numbers
+                _report(cases[stream], unchanged[stream], history, setups[n], proofs[n])
+                for n, stream in ((n, campaign_stream(n)) for n in request.numbers)
             ]
 
 
@@ -118,18 +121,15 @@ def run(
     setup: Setup,
     accepted: dict[str, tuple[Acceptance, ...]] | None = None,
     witness: Witness | None = None,
-) -> tuple[dict[str, Case], Past]:
+) -> dict[str, Case]:
     """One pass; the campaigns with what was found."""
-    engine: Free | Locked
-    if setup.is_free:
-        engine = Free({stream: replies_of(history.replies(stream)) for stream in history.campaigns}, setup)
-    else:
-        engine = Locked(history.campaigns, setup, witness)
+    replies = {stream: replies_of(history.replies(stream)) for stream in history.campaigns}
+    engine = Free(replies, setup) if setup.is_free else Locked(replies, setup, witness)
     cases = dict[str, Case](engine.cases)
     for stream, known in (accepted or {}).items():
         cases[stream].go_by(known)
     engine.run(in_order(history.rows(), history.ticks))
-    return cases, engine.past
+    return cases
 
 
 def _prove(history: History, stream: str, setup: Setup, size: int | None, again: Again) -> Proof:
@@ -146,24 +146,24 @@ def _prove_each(history: History, request: Request, setups: Mapping[int, Setup])
             yield number, proof
 
 
-def _report(case: Case, past: Past, history: History, setup: Setup, proof: Proof) -> Report:
+def _report(case: Case, unchanged: Case, history: History, setup: Setup, proof: Proof) -> Report:
     about = About(
         first_position=history.first_position(case.stream),
         last_position=history.last_position(case.stream),
         history=history.digest(case.stream),
         events=history.events(case.stream),
-        ticks=past.ticks.numbers.total() + case.old_ticks.numbers["v1"],
+        ticks=case.our_ticks.numbers.total() + case.old_ticks.numbers["v1"],
         first_at=case.began,
         last_at=case.ends_at,
         zone_database=versions.zone_database(),
         holidays=versions.holidays(),
-        assumed=tuple(_assumed(case, past, setup)),
+        assumed=tuple(_assumed(case, setup)),
         other_process=True,
     )
-    return report(case, setup, about, proof)
+    return report(case, unchanged, setup, about, proof)
 
 
-def _assumed(case: Case, past: Past, setup: Setup) -> Iterable[str]:
+def _assumed(case: Case, setup: Setup) -> Iterable[str]:
     latest = case.old_ticks.latest.get("v1")
     if latest is not None and case.is_judged(latest.at):
         since, made = case.old_since, case.old_ticks.numbers["v1"]
@@ -172,8 +172,8 @@ def _assumed(case: Case, past: Past, setup: Setup) -> Iterable[str]:
             f"{latest.at:%Y-%m-%d %H:%M} UTC; whom it mailed waited from its start on, under the settings that were "
             "imported, and no mailbox's limit"
         )
-    for sender, grid in sorted(past.ticks.grids.items()):
-        since = past.ticks.assumed_from
+    for sender, grid in sorted(case.our_ticks.grids.items()):
+        since = case.our_ticks.assumed_from
         every = f"one in {grid.every.total_seconds():g} s"
         yield f"{grid.made} ticks of {sender}, {every}, from {since:%Y-%m-%d %H:%M} UTC on: none are recorded there"
     if not setup.is_free:

@@ -61,7 +61,7 @@ def explain(ledger: Ledger, number: int, lead_id: int, setup: Setup) -> tuple[li
     watch = _Watch(position, setup)
     history = History(ledger, [number])
     with replaying():
-        engine = Locked([campaign_stream(number)], setup, watch.answers)
+        engine = Locked({campaign_stream(number): {}}, setup, watch.answers)
         engine.run(in_order(watch.events(history.rows()), history.ticks))
     return watch.found, zone
 

@@ -66,7 +66,7 @@ def _over_time(axes: Any, report: Report) -> None:
         counts = [mails for both in pairwise(reached) for mails in both]
         axes.plot(times, counts, label=_label(report, column), **_style(column))
     axes.tick_params(axis="x", labelrotation=30)
-    axes.set(title="Mails tried, windows shaded", ylabel="mails", xlabel=f"time in {report.zone}")
+    axes.set(title="Mails, windows shaded", ylabel="mails", xlabel=f"time in {report.zone}")
     axes.legend(loc="upper left")
 
 
@@ -82,7 +82,7 @@ def _days(axes: Any, report: Report) -> None:
     shown = days[:: max(1, len(days) // 10)]
     axes.set_xticks([places[day] for day in shown], [f"{day:%d.%m.}" for day in shown])
     axes.set(
-        title="Mails tried a day; what fails before its lock counts for no limit",
+        title="Mails a day against the limit",
         ylabel="mails a day",
         xlabel=f"date in {report.zone}",
     )

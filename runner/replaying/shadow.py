@@ -116,7 +116,7 @@ class _Beside:
         self._ledger = ledger
         self._number = number
         self._shadow = shadow_of(shadow_stream(number), ledger.stream(shadow_stream(number)))
-        self._engine = Locked([campaign_stream(number)], Setup(start=self._shadow.since), self._answers)
+        self._engine = Locked({campaign_stream(number): {}}, Setup(start=self._shadow.since), self._answers)
         self._case = self._engine.cases[campaign_stream(number)]
         self._place = 0
         self._steps: Iterator[Step] = iter(())

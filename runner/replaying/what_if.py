@@ -10,7 +10,7 @@ from typing import Any
 from domain.calendar import MINUTES_A_DAY, minutes_of
 from domain.errors import InvalidInput
 from domain.events import Sender
-from domain.replay.sides import AS_RECORDED, Side
+from domain.replay.sides import Side
 from domain.rules import MAX_DAILY_LIMIT, MAX_DELAY_S
 
 FIELD = "--set"
@@ -38,11 +38,6 @@ def sides(a: Sender, b: Sender, settings: Sequence[str]) -> tuple[Side, Side]:
 def changes_cadence(*both: Side) -> bool:
     """Is a cadence another than the recorded one?"""
     return any(side.what_if.every is not None for side in both)
-
-
-def is_what_if(*both: Side) -> bool:
-    """Is any setting another than the recorded one?"""
-    return any(side.what_if != AS_RECORDED for side in both)
 
 
 def _parts(text: str) -> tuple[str, str, str]:

@@ -179,10 +179,11 @@ def rates(url: URL) -> Rates:
         history = Read(ledger, [1])
         begun = perf_counter()
         with without_search_for_garbage():
-            cases, past = pass_over(history, Setup(Side("v1", policy=asked), Side("v2", policy=asked)))
+            cases = pass_over(history, Setup(Side("v1", policy=asked), Side("v2", policy=asked)))
         seconds = perf_counter() - begun
-    tallies = cases[campaign_stream(1)].findings.tallies
-    mails, ticks = sum(tally.mails for tally in tallies), past.ticks.numbers.total()
+    case = cases[campaign_stream(1)]
+    tallies = case.findings.tallies
+    mails, ticks = sum(tally.mails for tally in tallies), case.our_ticks.numbers.total()
     return Rates(mails / seconds, (tallies[0].mails + asked.times) / seconds, ticks / seconds)
 
 

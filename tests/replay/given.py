@@ -9,16 +9,20 @@ from datetime import UTC, datetime, timedelta
 
 from domain import events as e
 from domain.calendar import Schedule
+from domain.campaign import Campaign
+from domain.mailbox import Mailbox
+from domain.policies import Send, next_in_line
 from domain.replay.classes import Column, DifferenceClass
 from domain.replay.findings import Findings
 from domain.replay.free import Free
 from domain.replay.imported import laid_out
 from domain.replay.locked import Locked
 from domain.replay.past import Setup
+from domain.replay.replies import replies_of
+from domain.replay.sides import as_owner
 from domain.replay.slices import Slice, take
 from domain.replay.ticks import Row, in_order
-from domain.replay.worlds import replies_of
-from domain.rules import Limits
+from domain.rules import Limits, Wait
 from runner.clock import SimulatedClock
 from runner.daemon import Runner, run_simulated
 from runner.replaying.history import History
@@ -103,9 +107,9 @@ class Recorded:
         """What a comparison finds."""
         setup = replace(setup or Setup(), **changes)  # type: ignore[arg-type]
         steps = in_order(self.rows, self.ticks)
-        if setup.is_free:
-            return Free({self.stream: replies_of(self.rows)}, setup).run(steps)[self.stream]
-        return Locked([self.stream], setup).run(steps)[self.stream]
+        replies = {self.stream: replies_of(self.rows)}
+        engine = Free(replies, setup) if setup.is_free else Locked(replies, setup)
+        return engine.run(steps)[self.stream]
 
 
 def found(findings: Findings) -> dict[str, int]:
@@ -122,3 +126,11 @@ def broken(findings: Findings, column: Column) -> dict[DifferenceClass, int]:
 def faithful(findings: Findings, column: int) -> bool:
     """Is every mail of the record replayed by its own sender in the very tick?"""
     return findings.held_against[column] > 0 and findings.faithful[column] == findings.held_against[column]
+
+
+def never_waiting(campaign: Campaign, mailbox: Mailbox, sender: e.Sender, now: datetime) -> Send | Wait:
+    """It heeds no rule: whose turn it is, is sent."""
+    position = next_in_line(campaign, sender, now)
+    if position is None:
+        return as_owner(campaign, mailbox, sender, now)
+    return Send(position, campaign.numbers.lead_id(position), now)

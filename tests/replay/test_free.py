@@ -15,7 +15,21 @@ from domain.replay.sides import Side, WhatIf
 from domain.rules import Limits
 from tests.databases import on_sqlite
 from tests.faults.world import World
-from tests.replay.given import DAY, HOUR, MINUTE, MONDAY, OFFICE, PACED, SPARSE, Recorded, broken, faithful, found, run
+from tests.replay.given import (
+    DAY,
+    HOUR,
+    MINUTE,
+    MONDAY,
+    OFFICE,
+    PACED,
+    SPARSE,
+    Recorded,
+    broken,
+    faithful,
+    found,
+    never_waiting,
+    run,
+)
 
 pytestmark = on_sqlite
 
@@ -69,6 +83,40 @@ def test_a_lower_limit_spreads_the_mails_over_more_days_and_breaks_no_rule(world
     assert list(findings.tallies[A].days.values()) == [6]
     assert list(findings.tallies[B].days.values()) == [3, 3]
     assert findings.breaches == {}
+
+
+def test_in_a_range_both_worlds_begin_on_what_really_is(world: World) -> None:
+    """V2 would be far behind by then, had it lived from the campaign's beginning."""
+    world.campaign(1, "v1", ["lead"] * 60, limits=PACED, schedule=OFFICE)
+    run(world, MONDAY, MONDAY + 2 * HOUR)
+    history, slower = Recorded.of(world), Side("v2", WhatIf(delay_s=600))
+
+    findings = history.compared(FREE, b=slower, start=MONDAY + HOUR)
+
+    assert min(tally.first_at for tally in findings.tallies if tally.first_at) >= MONDAY + HOUR
+    assert [tally.mails for tally in findings.tallies] == [30, 30, 5]  # from lead 31 on, each at its own pace
+    assert faithful(findings, A)
+    assert "EXTRA" not in found(findings)
+
+
+def test_a_mail_that_the_gate_refuses_is_none_and_its_rule_is_counted_once_a_day(world: World) -> None:
+    world.campaign(1, "v1", ["lead"] * 4, limits=PACED, schedule=OFFICE)
+    run(world, MONDAY - 20 * MINUTE, MONDAY + 20 * MINUTE)
+
+    findings = Recorded.of(world).compared(FREE, b=Side("v2", policy=never_waiting))
+
+    assert [tally.mails for tally in findings.tallies] == [4, 4, 4]
+    assert broken(findings, Column.B) == {DifferenceClass.WINDOW: 1, DifferenceClass.LIMIT: 3}
+
+
+def test_what_fails_before_its_lock_is_no_mail_in_any_column(world: World) -> None:
+    """It counts for no limit; so neither in mails a day."""
+    world.campaign(1, "v1", ["lead", "refused", "busy", *["lead"] * 4], limits=PACED, schedule=OFFICE)
+    run(world, MONDAY, MONDAY + HOUR)
+    history = Recorded.of(world)
+
+    for setup in (FREE, Setup()):
+        assert [tally.mails for tally in history.compared(setup).tallies] == [7, 7, 7]  # one was tried twice
 
 
 def test_what_a_person_did_happens_in_both_worlds(world: World) -> None:

@@ -26,7 +26,21 @@ from domain.replay.ticks import in_order
 from domain.rules import Limits, Rule, Wait
 from tests.databases import on_sqlite
 from tests.faults.world import ALWAYS, NO_DELAY, World
-from tests.replay.given import DAY, HOUR, MINUTE, MONDAY, OFFICE, PACED, SPARSE, Recorded, broken, faithful, found, run
+from tests.replay.given import (
+    DAY,
+    HOUR,
+    MINUTE,
+    MONDAY,
+    OFFICE,
+    PACED,
+    SPARSE,
+    Recorded,
+    broken,
+    faithful,
+    found,
+    never_waiting,
+    run,
+)
 
 senders = pytest.mark.parametrize(("sender", "own"), [("v1", A), ("v2", B)])
 
@@ -78,7 +92,7 @@ def test_the_situations_of_a_history_are_told(world: World) -> None:
     world.campaign(1, "v2", ["busy"] * 9, Limits(daily_limit=3, delay_s=60), every_day, started_at=saturday)
     run(world, saturday, saturday + 2 * DAY, SPARSE)
     history = Recorded.of(world)
-    engine = Locked([history.stream], Setup())
+    engine = Locked({history.stream: {}}, Setup())
     engine.run(in_order(history.rows, history.ticks))
 
     seen = engine.cases[history.stream].situations.seen
@@ -202,6 +216,23 @@ def test_too_early_is_outside_the_window_and_too_soon_is_under_the_delay(world: 
 
     assert set(broken(findings, Column.B)) == {DifferenceClass.WINDOW, DifferenceClass.LIMIT}
     assert broken(findings, Column.A) == {}
+
+
+def test_a_mail_that_is_followed_to_another_day_is_judged_by_the_mailboxes_limit_of_that_day(world: World) -> None:
+    """Three a day have left already when V2 would send those of the day before; those of that very day are in it."""
+    world.mailbox(daily_limit=3)
+    world.campaign(1, "v1", ["lead"] * 6, limits=Limits(daily_limit=100, delay_s=0), schedule=OFFICE)
+    run(world, MONDAY, MONDAY + DAY + 2 * HOUR, SPARSE)
+
+    def late(campaign: Campaign, mailbox: Mailbox, sender: e.Sender, now: datetime) -> Send | Wait:
+        until = MONDAY + DAY + HOUR
+        return Wait(Rule.WINDOW, until) if now < until else never_waiting(campaign, mailbox, sender, now)
+
+    findings = Recorded.of(world).compared(b=Side("v2", policy=late))
+
+    assert broken(findings, Column.R) == {}
+    assert broken(findings, Column.B) == {DifferenceClass.LIMIT: 3}
+    assert "over the mailbox's 3 a day" in findings.broken[Column.B, DifferenceClass.LIMIT][0].words
 
 
 def test_what_the_history_ends_too_soon_to_show_is_unknown_and_no_match(world: World) -> None:

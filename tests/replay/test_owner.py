@@ -18,6 +18,7 @@ from domain.replay.classes import DifferenceClass
 from domain.replay.findings import A, B
 from domain.replay.past import Setup
 from domain.replay.proving import prove
+from domain.replay.sides import Side
 from domain.replay.slices import take
 from domain.rules import Limits
 from runner.replaying.history import History
@@ -85,6 +86,20 @@ def test_each_owner_is_replayed_as_it_was(world: World, first: e.Sender, second:
         assert findings.held_against[A] + findings.held_against[B] >= len(MIXED)
         assert findings.causes == {}
         assert findings.breaches == {}
+
+
+@on_sqlite
+@pytest.mark.parametrize("is_free", [False, True])
+def test_a_sender_beside_itself_is_not_held_against_what_the_other_mailed(world: World, is_free: bool) -> None:
+    there_and_back(world, "v1", "v2")
+    history, both = Recorded.of(world), Setup(a=Side("v2"), b=Side("v2"), is_free=is_free)
+
+    findings = history.compared(both)
+
+    by_v2 = [event for _, event in history.rows if isinstance(event, e.EmailLocked) and event.sender == "v2"]
+    assert (findings.held_against[A], findings.held_against[B]) == (len(by_v2), 0)
+    assert faithful(findings, A)
+    assert found(findings) == {}
 
 
 @on_sqlite

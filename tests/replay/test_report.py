@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 from zoneinfo import ZoneInfo
@@ -13,7 +13,11 @@ import jsonschema
 import pytest
 from matplotlib.figure import Figure
 
+from domain import events as e
+from domain.campaign import Campaign
 from domain.errors import InvalidInput
+from domain.mailbox import Mailbox
+from domain.policies import Send
 from domain.replay import slices
 from domain.replay.accepting import Acceptance, accept, conditions
 from domain.replay.classes import ACCEPTABLE, CRITICAL, DifferenceClass
@@ -21,7 +25,8 @@ from domain.replay.findings import A
 from domain.replay.past import Setup
 from domain.replay.report import Report
 from domain.replay.reporting import About, report
-from domain.replay.sides import Side, WhatIf
+from domain.replay.sides import Side, WhatIf, as_owner
+from domain.rules import Wait
 from runner.replaying import comparing, pictures
 from runner.replaying.comparing import compare, compare_many, proved_of, shares
 from runner.replaying.comparing import run as pass_over
@@ -95,10 +100,26 @@ def test_many_campaigns_share_the_events_of_the_proof() -> None:
 
 
 @on_sqlite
+def slow(campaign: Campaign, mailbox: Mailbox, sender: e.Sender, now: datetime) -> Send | Wait:
+    return as_owner(campaign, mailbox, sender, now - 10 * MINUTE)
+
+
 def test_a_replay_that_is_not_what_happened_is_inconclusive_whatever_it_finds(morning: World) -> None:
-    report = compare(morning.ledger, 1, Setup(a=Side("v1", WhatIf(delay_s=600)), b=Side("v2", WhatIf(delay_s=600))))
+    report = compare(morning.ledger, 1, Setup(a=Side("v1", policy=slow)))
 
     assert (report.verdict, report.exit_code) == ("INCONCLUSIVE", 3)
+
+
+def test_a_what_if_of_the_owners_own_settings_goes_by_what_its_policy_gives_without_it(morning: World) -> None:
+    slower = WhatIf(delay_s=600)
+
+    both = compare(morning.ledger, 1, Setup(a=Side("v1", slower), b=Side("v2", slower), is_free=True))
+    one = compare(morning.ledger, 2, Setup(b=Side("v2", WhatIf(every=30 * MINUTE)), is_free=True))
+
+    plain = [compare(morning.ledger, number, Setup(is_free=True)) for number in (1, 2)]
+    assert [both.fidelity, one.fidelity] == [report.fidelity for report in plain]
+    assert (one.verdict, one.exit_code) == ("DIFFERENT", 1)
+    assert both.verdict in ("DIFFERENT", "EQUIVALENT")
 
 
 def raising(*_: object) -> NoReturn:
@@ -120,10 +141,10 @@ def test_a_policy_that_raises_where_nothing_is_sent_is_different(world: World) -
     world.campaign(1, "v1", ["lead"], limits=PACED, schedule=OFFICE, v1_status="replied")
     run(world, MONDAY, MONDAY + 5 * MINUTE)
     history, setup = History(world.ledger, [1]), Setup(b=Side("v2", policy=raising))
-    cases, _ = pass_over(history, setup)
+    case = pass_over(history, setup)["campaign-1"]
     about = About(1, 1, "", 1, 1, None, None, "", "")
 
-    told = report(cases["campaign-1"], setup, about, None)
+    told = report(case, case, setup, about, None)
 
     assert (told.judged, told.verdict, told.exit_code) == (0, "DIFFERENT", 1)
     assert told.critical

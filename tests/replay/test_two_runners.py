@@ -35,7 +35,7 @@ def test_who_reads_in_chunks_asks_nobody_on_a_later_state(world: World) -> None:
     history = Recorded.of(world)
     asked: list[tuple[datetime, datetime | None]] = []
 
-    engine = Locked([history.stream], Setup(), _noting(asked))
+    engine = Locked({history.stream: {}}, Setup(), _noting(asked))
     last = [place for place, event in history.ticks if isinstance(event, e.TickFinished)][-1]
     for after, until in ((0, last), (last, history.ticks[-1][0])):
         rows, ticks = ([row for row in some if after < row[0] <= until] for some in (history.rows, history.ticks))
