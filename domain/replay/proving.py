@@ -5,7 +5,7 @@ ahead, and the same from a snapshot. Over a slice of the history, or all of it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from operator import itemgetter
@@ -24,15 +24,13 @@ LOOKS = 200
 WINDOWS = 10
 """They lie in so many stretches of the slice, each from a state of its own: a cut costs a stretch, not the slice."""
 
-Digest = Callable[[], str]
-Again = Callable[[Slice, Setup], Digest]
-"""Begins the same comparison elsewhere, in a process with another hash seed, which goes on beside; asked in the end."""
-
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What was proved. A mutant that had nothing to do in the slice is not counted as seeded."""
+    """What was proved. A mutant that had nothing to do in the slice is not counted as seeded. `digest`: of all that is
+    decided in the slice."""
 
+    digest: str
     events: int
     is_whole: bool
     same_twice: bool
@@ -55,9 +53,9 @@ class Proof:
         return self.is_deterministic and not self.identity and self.found == self.seeded
 
 
-def prove(part: Slice, setup: Setup, again: Again | None = None) -> Proof:
-    """All five."""
-    elsewhere = again(part, setup) if again is not None else None
+def prove(part: Slice, setup: Setup) -> Proof:
+    """All five; that another process comes to the same digest is for the caller to see."""
+    digest = compared(part, setup).digest
     own = setup.b if _owner(part) == setup.b.sender else setup.a
     lead_id = _somebody(part)
     seeded, missed = 0, []
@@ -68,9 +66,10 @@ def prove(part: Slice, setup: Setup, again: Again | None = None) -> Proof:
             missed.append(mutant.name)
     looks, ahead = _look_ahead(part, setup)
     return Proof(
+        digest=digest,
         events=len(part.rows),
         is_whole=part.is_whole,
-        same_twice=_twice(part, setup, elsewhere),
+        same_twice=digest == compared(_otherwise(part), setup).digest,
         identity=_differences(compared(part, replace(setup, b=setup.a, rules=()))),
         seeded=seeded,
         found=seeded - len(missed),
@@ -81,19 +80,14 @@ def prove(part: Slice, setup: Setup, again: Again | None = None) -> Proof:
     )
 
 
-def _twice(part: Slice, setup: Setup, elsewhere: Digest | None) -> bool:
-    """Once as it is; once with everything handed over in another order; and once elsewhere."""
-    first = compared(part, setup).digest
-    other = replace(
+def _otherwise(part: Slice) -> Slice:
+    """With everything handed over in another order."""
+    return replace(
         part,
         rows=_by_stream(part.rows),
         ticks=_by_stream(part.ticks),
         mailboxes=tuple(reversed(part.mailboxes)),
     )
-    digests = {first, compared(other, setup).digest}
-    if elsewhere is not None:
-        digests.add(elsewhere())
-    return len(digests) == 1
 
 
 def _by_stream(rows: Sequence[Row]) -> list[Row]:

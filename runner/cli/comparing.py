@@ -19,6 +19,7 @@ from runner.cli.completing import CampaignNumber, OnlyCampaign
 from runner.cli.context import LARGEST_NUMBER, actor, command, reason_given, workplace
 from runner.cli.explanation import EXPLAINED, told
 from runner.cli.output import Format, FormatOption, print_json, say, show
+from runner.cli.progress import steps
 from runner.cli.sending import duration, instant
 from runner.replaying import comparing, explaining, pictures
 from runner.replaying.what_if import changes_cadence, sides
@@ -66,16 +67,23 @@ def run(
     """
     if (number is None) is not every_campaign:
         raise InvalidInput("name one campaign, or --all.", mend="Such as: sendledger compare run 4.", field="NUMBER")
+    if plot is not None and number is None:
+        raise InvalidInput("pictures are of one campaign.", mend="Name it.", field="--plot")
+    if plot is not None:
+        pictures.require_drawable(plot)
+    prove_all = prove == "all"
     with workplace() as place:
         setup = _setup(place, number, start, end, mode, a, b, settings or [], tolerance)
         if number is not None:
-            report = comparing.compare(place.ledger, number, setup, prove_all=prove == "all")
+            with steps() as progress:
+                report = comparing.compare(place.ledger, number, setup, prove_all=prove_all, progress=progress)
             _show_one(report, form, plot)
             raise typer.Exit(report.exit_code)
-        if plot is not None:
-            raise InvalidInput("pictures are of one campaign.", mend="Name it.", field="--plot")
         numbers = place.ledger.campaigns()
-        reports = comparing.compare_many(place.url, numbers, setup, workers=workers, prove_all=prove == "all")
+        with steps() as progress:
+            reports = comparing.compare_many(
+                place.url, numbers, setup, workers=workers, prove_all=prove_all, progress=progress
+            )
         _show_all(reports, form)
         raise typer.Exit(_worst(reports))
 

@@ -1,6 +1,5 @@
-"""`python -m runner.replaying.again`: comparisons made once more, in a process with another hash seed.
-What is compared lies in files that the process which started it names by standard input; it goes on beside. The digests
-go out.
+"""`python -m runner.replaying.again`: comparisons prove themselves, in a process with another hash seed, which goes on
+beside. What is compared lies in a file that the process which started it names by standard input; proofs go out.
 """
 
 from __future__ import annotations
@@ -9,74 +8,89 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Iterator
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
+from typing import IO
 
 from domain.errors import SendledgerError
 from domain.replay.past import Setup
-from domain.replay.proving import Again, Digest
+from domain.replay.proving import Proof, prove
 from domain.replay.slices import Slice, compared
-from runner.replaying.isolation import replaying
+from runner.replaying.isolation import replaying, without_search_for_garbage
 
 SEED = "PYTHONHASHSEED"
 SEEDS = ("20261127", "1")
 
+Proved = Callable[[], Proof]
+"""Waits for the proof."""
 
-class NotMadeAgain(SendledgerError):
-    """The other process ended without a digest."""
+Prove = Callable[[Slice, Setup], Proved]
+"""Begins to prove the comparison of a slice."""
+
+
+class NotProved(SendledgerError):
+    """The other process ended without a proof."""
 
 
 @contextmanager
-def elsewhere() -> Iterator[Again]:
-    """The other process, for as many comparisons as are asked for: to start it takes longer than a short one."""
+def elsewhere() -> Iterator[Prove]:
+    """The other process, for one proof after the other: to start it takes longer than a short one."""
     seed = next(seed for seed in SEEDS if seed != os.environ.get(SEED))
     with (
         TemporaryDirectory() as folder,
+        TemporaryFile() as complaints,
         subprocess.Popen(
             [sys.executable, "-m", "runner.replaying.again"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=complaints,
             env={**os.environ, SEED: seed},
             text=True,
         ) as process,
     ):
         try:
-            yield partial(_begin, process, Path(folder) / "slice")
+            yield partial(_begin, process, complaints, Path(folder) / "slice")
         except BaseException:
             process.kill()
             raise
 
 
-def _begin(process: subprocess.Popen[str], given: Path, part: Slice, setup: Setup) -> Digest:
-    """Begin this comparison there; what waits for its end, and tells its digest."""
+def _begin(process: subprocess.Popen[str], complaints: IO[bytes], given: Path, part: Slice, setup: Setup) -> Proved:
+    """The comparison is proved there, and made once here, which must come to the same."""
     with given.open("wb") as file:  # a pipe would hold us up until the other process has started and reads
         pickle.dump((part, setup), file)
     assert process.stdin is not None  # noqa: S101 - for the type checker
     process.stdin.write(f"{given}\n")
     process.stdin.flush()
-    return partial(_digest_of, process)
+    digest = compared(part, setup).digest
+    return partial(_proof, process, complaints, digest)
 
 
-def _digest_of(process: subprocess.Popen[str]) -> str:
+def _proof(process: subprocess.Popen[str], complaints: IO[bytes], digest: str) -> Proof:
     assert process.stdout is not None  # noqa: S101 - for the type checker
     told = process.stdout.readline().strip()
     if not told:
-        raise NotMadeAgain(f"the comparison could not be made again in another process: it ended {process.wait()}.")
-    return told
+        code = process.wait()
+        complaints.seek(0)
+        last = complaints.read().decode(errors="replace").strip().rpartition("\n")[2]
+        raise NotProved(f"the other process that proves the comparison ended with {code}: {last or 'it said nothing'}.")
+    proof: Proof = pickle.loads(b64decode(told))  # noqa: S301 - of the process that this one started
+    return replace(proof, same_twice=proof.same_twice and proof.digest == digest)
 
 
 def main() -> None:
-    """One comparison after the other, until there are no more."""
+    """One proof after the other, until there are no more."""
     for line in sys.stdin:
         with Path(line.rstrip("\n")).open("rb") as given:
             part, setup = pickle.load(given)  # noqa: S301 - of the process that started this one
-        with replaying():
-            digest = compared(part, setup).digest
-        sys.stdout.write(f"{digest}\n")
+        with replaying(), without_search_for_garbage():
+            proof = prove(part, setup)
+        sys.stdout.write(b64encode(pickle.dumps(proof)).decode() + "\n")
         sys.stdout.flush()
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import heapq
 import multiprocessing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass, replace
 
@@ -18,15 +18,15 @@ from domain.replay.free import Free
 from domain.replay.imported import EVERY
 from domain.replay.locked import Locked
 from domain.replay.past import Case, Setup, Witness
-from domain.replay.proving import Again, Proof, prove
+from domain.replay.proving import Proof
 from domain.replay.replies import replies_of
 from domain.replay.report import Report
 from domain.replay.reporting import About, report
-from domain.replay.ticks import in_order
+from domain.replay.ticks import Row, in_order
 from domain.replay.worlds import PLANNED
 from runner.replaying import versions
-from runner.replaying.again import elsewhere
-from runner.replaying.history import History
+from runner.replaying.again import Prove, Proved, elsewhere
+from runner.replaying.history import AT_A_TIME, History
 from runner.replaying.isolation import replaying, without_search_for_garbage
 from runner.store.ledger import Ledger, campaign_number, campaign_stream
 
@@ -34,6 +34,10 @@ COMPARISON = "comparison-"
 
 LEAST_PROVED = 500
 """Events of the slice on which each of many campaigns is proved; more where few share `slices.SIZE`."""
+
+
+Progress = Callable[[str, int, int], None]
+"""Told what is done, how much of it so far, and of how much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,31 +61,44 @@ def rules(ledger: Ledger, number: int) -> tuple[Acceptance, ...]:
     return tuple(Acceptance.of(event) for event in found if isinstance(event, e.DifferenceAccepted))
 
 
-def compare(ledger: Ledger, number: int, setup: Setup, *, prove_all: bool = False) -> Report:
-    """One campaign, by its own rules."""
+def _untold(_what: str, _done: int, _of: int) -> None:
+    """Nobody looks on."""
+
+
+def compare(
+    ledger: Ledger, number: int, setup: Setup, *, prove_all: bool = False, progress: Progress = _untold
+) -> Report:
+    """One campaign, by its own rules. It proves itself in another process meanwhile."""
     size = None if prove_all else slices.SIZE
     setup = replace(setup, rules=rules(ledger, number))
     history = History(ledger, [number])
     stream = campaign_stream(number)
-    with elsewhere() as again, replaying(), without_search_for_garbage():
-        proof = _prove(history, stream, setup, size, again)
-        cases = run(history, setup)
-        unchanged = run(history, setup.unchanged) if setup.is_what_if else cases
-        return _report(cases[stream], unchanged[stream], history, setup, proof)
+    with elsewhere() as prove, replaying(), without_search_for_garbage():
+        proved = _begin_to_prove(history, stream, setup, size, prove)
+        cases = run(history, setup, progress=progress)
+        unchanged = run(history, setup.unchanged, progress=progress) if setup.is_what_if else cases
+        progress("proving", 0, 0)
+        return _report(cases[stream], unchanged[stream], history, setup, proved())
 
 
-def compare_many(url: URL, numbers: Sequence[int], setup: Setup, *, workers: int, prove_all: bool) -> list[Report]:
+def compare_many(
+    url: URL, numbers: Sequence[int], setup: Setup, *, workers: int, prove_all: bool, progress: Progress = _untold
+) -> list[Report]:
     """Many campaigns, each worker its share of them in one pass. Each campaign is proved, over as many events whoever
     compares it: the same bytes from any number of workers."""
     workers = max(1, min(workers, len(numbers)))
     prove_events = None if prove_all else proved_of(len(numbers))
     if workers == 1:
-        return compare_share(Request(url, tuple(numbers), setup, prove_events)) if numbers else []
+        return compare_share(Request(url, tuple(numbers), setup, prove_events), progress) if numbers else []
     with closing(Ledger(url)) as ledger:
         lengths = {number: ledger.version(campaign_stream(number)) for number in numbers}
     requests = [Request(url, share, setup, prove_events) for share in shares(lengths, workers)]
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        reports = [one for share in pool.map(compare_share, requests) for one in share]
+        reports = list[Report]()
+        progress("comparing campaigns", 0, len(numbers))
+        for share in as_completed([pool.submit(compare_share, request) for request in requests]):
+            reports += share.result()
+            progress("comparing campaigns", len(reports), len(numbers))
     return sorted(reports, key=lambda one: campaign_number(one.manifest.campaign))
 
 
@@ -101,15 +118,17 @@ def shares(lengths: Mapping[int, int], workers: int) -> list[tuple[int, ...]]:
     return [tuple(sorted(share)) for share in found]
 
 
-def compare_share(request: Request) -> list[Report]:
+def compare_share(request: Request, progress: Progress = _untold) -> list[Report]:
     """The campaigns of one process, in one pass over the log."""
     with closing(Ledger(request.url)) as ledger:
         setups = {number: replace(request.setup, rules=rules(ledger, number)) for number in request.numbers}
         history = History(ledger, request.numbers)
-        proofs = dict(_prove_each(history, request, setups))
+        proofs = dict(_prove_each(history, request, setups, progress))
         with replaying(), without_search_for_garbage():
-            cases = run(history, request.setup, {campaign_stream(n): setups[n].rules for n in request.numbers})
-            unchanged = run(history, request.setup.unchanged) if request.setup.is_what_if else cases
+            rules_of = {campaign_stream(n): setups[n].rules for n in request.numbers}
+            cases = run(history, request.setup, rules_of, progress=progress)
+            is_what_if = request.setup.is_what_if
+            unchanged = run(history, request.setup.unchanged, progress=progress) if is_what_if else cases
             return [
                 _report(cases[stream], unchanged[stream], history, setups[n], proofs[n])
                 for n, stream in ((n, campaign_stream(n)) for n in request.numbers)
@@ -121,6 +140,7 @@ def run(
     setup: Setup,
     accepted: dict[str, tuple[Acceptance, ...]] | None = None,
     witness: Witness | None = None,
+    progress: Progress = _untold,
 ) -> dict[str, Case]:
     """One pass; the campaigns with what was found."""
     replies = {stream: replies_of(history.replies(stream)) for stream in history.campaigns}
@@ -128,22 +148,33 @@ def run(
     cases = dict[str, Case](engine.cases)
     for stream, known in (accepted or {}).items():
         cases[stream].go_by(known)
-    engine.run(in_order(history.rows(), history.ticks))
+    engine.run(in_order(_watched(history, progress), history.ticks))
     return cases
 
 
-def _prove(history: History, stream: str, setup: Setup, size: int | None, again: Again) -> Proof:
+def _watched(history: History, progress: Progress) -> Iterator[Row]:
+    for nth, row in enumerate(history.rows()):
+        if nth % AT_A_TIME == 0:
+            progress("comparing, log read to", max(0, row[0]), history.up_to)
+        yield row
+
+
+def _begin_to_prove(history: History, stream: str, setup: Setup, size: int | None, prove: Prove) -> Proved:
     part = slices.take(stream, history.rows(), history.ticks, history.replies(stream), size, setup.start)
-    return prove(part, setup, again)
+    return prove(part, setup)
 
 
-def _prove_each(history: History, request: Request, setups: Mapping[int, Setup]) -> Iterator[tuple[int, Proof]]:
-    with elsewhere() as again:
-        for number in request.numbers:
+def _prove_each(
+    history: History, request: Request, setups: Mapping[int, Setup], progress: Progress
+) -> Iterator[tuple[int, Proof]]:
+    with elsewhere() as prove:
+        for nth, number in enumerate(request.numbers):
+            progress("proving campaigns", nth, len(request.numbers))
             stream = campaign_stream(number)
             with replaying(), without_search_for_garbage():
-                proof = _prove(history.alone(stream), stream, setups[number], request.prove_events, again)
-            yield number, proof
+                alone = history.alone(stream)
+                proved = _begin_to_prove(alone, stream, setups[number], request.prove_events, prove)
+            yield number, proved()
 
 
 def _report(case: Case, unchanged: Case, history: History, setup: Setup, proof: Proof) -> Report:

@@ -5,7 +5,9 @@ apart without colour.
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
+from importlib.util import find_spec
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
@@ -31,17 +33,24 @@ SETTINGS: Any = {
 }
 
 
-def draw(report: Report, file: Path) -> None:
-    """Into this file. Raises `InvalidInput` for another kind of file, or where matplotlib is missing."""
-    kind = KINDS.get(file.suffix.lower())
-    if kind is None:
+def require_drawable(file: Path) -> None:
+    """Raises `InvalidInput` for another kind of file, where it can not be written, or where matplotlib is missing: all
+    that is known before a comparison, which may take a minute."""
+    if file.suffix.lower() not in KINDS:
         raise InvalidInput(f"{file} is no picture.", mend="Name it FILE.svg or FILE.png.", field="--plot")
-    try:
-        import matplotlib as library
-        from matplotlib.figure import Figure
-    except ImportError:
+    if not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise InvalidInput(f"{file} can not be written.", mend="Name one in a folder of yours.", field="--plot")
+    if find_spec("matplotlib") is None:
         mend = "Install it: pip install 'sendledger[plot]'."
-        raise InvalidInput("pictures need matplotlib.", mend=mend, field="--plot") from None
+        raise InvalidInput("pictures need matplotlib.", mend=mend, field="--plot")
+
+
+def draw(report: Report, file: Path) -> None:
+    """Into this file, which is drawable."""
+    import matplotlib as library
+    from matplotlib.figure import Figure
+
+    kind = KINDS[file.suffix.lower()]
     with library.rc_context(SETTINGS):
         figure = Figure(figsize=PAGE_INCHES, dpi=DPI, layout="constrained")
         number = report.manifest.campaign.rpartition("-")[2]

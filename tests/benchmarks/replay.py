@@ -23,7 +23,8 @@ from domain.policies import Send, pace
 from domain.replay.past import Setup
 from domain.replay.sides import CADENCE, Side, as_owner
 from domain.rules import MAX_DAILY_LIMIT, Limits, Wait
-from runner.replaying.comparing import Request, compare_many, compare_share, proved_of
+from runner.replaying.comparing import compare as compare_one
+from runner.replaying.comparing import compare_many
 from runner.replaying.comparing import run as pass_over
 from runner.replaying.history import History as Read
 from runner.replaying.isolation import without_search_for_garbage
@@ -188,12 +189,12 @@ def rates(url: URL) -> Rates:
 
 
 def compare(url: URL, workers: int) -> float:
-    """Everything, with the proof over a slice; how long it took."""
+    """Everything, with the proof over a slice, as the command does it; how long it took."""
     begun = perf_counter()
     with closing(Ledger(url)) as ledger:
         numbers = ledger.campaigns()
-    if workers == 1:
-        compare_share(Request(url, tuple(numbers), Setup(), proved_of(len(numbers))))
-    else:
+        if len(numbers) == 1:
+            compare_one(ledger, numbers[0], Setup())
+    if len(numbers) > 1:
         compare_many(url, numbers, Setup(), workers=workers, prove_all=False)
     return perf_counter() - begun

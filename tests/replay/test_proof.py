@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import random
+import sys
 from dataclasses import replace
 from datetime import datetime
+from typing import NoReturn
 
 import pytest
 
@@ -16,8 +19,8 @@ from domain.replay.past import Setup
 from domain.replay.proving import Proof, prove
 from domain.replay.sides import Side, as_owner
 from domain.replay.slices import Slice, take
-from domain.rules import Wait
-from runner.replaying.again import elsewhere
+from domain.rules import Rule, Wait
+from runner.replaying.again import SEED, SEEDS, NotProved, elsewhere
 from runner.replaying.history import History
 from tests.databases import on_sqlite
 from tests.faults.world import World
@@ -41,9 +44,10 @@ def slice_of(world: World, size: int | None) -> Slice:
 
 @pytest.mark.parametrize("is_free", [False, True])
 def test_the_proof_holds_on_what_the_daemon_wrote(part: Slice, is_free: bool) -> None:
-    with elsewhere() as again:
-        proof = prove(part, Setup(is_free=is_free), again)
+    with elsewhere() as prove_there:
+        proof = prove_there(part, Setup(is_free=is_free))()
 
+    assert proof == prove(part, Setup(is_free=is_free))
     assert proof.holds
     assert (proof.seeded, proof.found, proof.identity, proof.looked_ahead) == (3, 3, 0, 0)
     assert proof.looks >= 15
@@ -78,8 +82,30 @@ def test_a_policy_that_draws_lots_is_not_deterministic(part: Slice) -> None:
     assert not prove(part, Setup(b=Side("v2", policy=drawing))).is_deterministic
 
 
-def test_a_digest_of_another_process_that_differs_is_seen(part: Slice) -> None:
-    assert not prove(part, Setup(), lambda _part, _setup: lambda: "0" * 64).same_twice
+def by_hash(campaign: Campaign, mailbox: Mailbox, sender: e.Sender, now: datetime) -> Send | Wait:
+    """What it says hangs on the process's hash seed."""
+    answer = as_owner(campaign, mailbox, sender, now)
+    return answer if hash(str(now)) % 2 else Wait(Rule.DELAY, now)
+
+
+def test_a_policy_that_goes_by_a_hash_is_seen_by_the_other_process(part: Slice) -> None:
+    setup = Setup(b=Side("v2", policy=by_hash))
+
+    with elsewhere() as prove_there:
+        assert not prove_there(part, setup)().same_twice
+    assert prove(part, setup).same_twice
+
+
+def test_what_ends_the_other_process_is_told(part: Slice) -> None:
+    with pytest.raises(NotProved, match="ended with 3"), elsewhere() as prove_there:
+        prove_there(part, Setup(b=Side("v2", policy=ending)))()
+
+
+def ending(*_: object) -> NoReturn:
+    """In the other process only."""
+    if os.environ.get(SEED) in SEEDS:
+        sys.exit(3)
+    raise ValueError
 
 
 def test_a_proof_with_a_mutant_that_was_missed_does_not_hold(part: Slice) -> None:

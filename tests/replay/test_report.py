@@ -239,7 +239,9 @@ def test_its_axis_shows_the_time_of_the_campaigns_zone(morning: World) -> None:
 
 def test_a_picture_of_another_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"FILE\.svg or FILE\.png"):
-        pictures.draw(None, tmp_path / "compare.gif")  # type: ignore[arg-type]
+        pictures.require_drawable(tmp_path / "compare.gif")
+    with pytest.raises(InvalidInput, match="can not be written"):
+        pictures.require_drawable(tmp_path / "nowhere" / "compare.svg")
 
 
 def test_no_socket_is_opened_while_a_replay_runs() -> None:
