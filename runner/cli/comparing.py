@@ -77,7 +77,7 @@ def run(
         numbers = place.ledger.campaigns()
         reports = comparing.compare_many(place.url, numbers, setup, workers=workers, prove_all=prove == "all")
         _show_all(reports, form)
-        raise typer.Exit(_worst(reports))
+        raise typer.Exit(worst(reports))
 
 
 @app.command("explain", short_help="One lead under R, A and B, tick by tick.")
@@ -111,7 +111,7 @@ def accept_differences(
     reason: Annotated[str, typer.Option(help="Why they are fine.")],
     expires: Annotated[str, typer.Option(help="The last day on which the rule holds: 2026-12-31.")],
     at_most: Annotated[int, typer.Option("--at-most", min=1, max=LARGEST_NUMBER, help="So many; more are not.")],
-    where: Annotated[str, typer.Option(help="Conditions: why=delay, shift<=10m, lead=17.")] = "",
+    where: Annotated[str, typer.Option(help="Conditions: why=delay (it is*: begins so), shift<=10m, lead=17.")] = "",
 ) -> None:
     """Accept differences of a class. They stay in the strict count; broken rules and crashes can never be accepted.
 
@@ -214,8 +214,8 @@ def _show_all(reports: list[Report], form: Format) -> None:
         show(summary(reports), SUMMARY, form, empty="No campaigns yet.")
 
 
-def _worst(reports: list[Report]) -> int:
-    """Of those in which something was sent, or a rule broken; the others say nothing."""
+def worst(reports: list[Report]) -> int:
+    """The exit code of many: of those in which something was sent, or a rule broken; the others say nothing."""
     found = {report.verdict for report in reports if report.judged or report.critical}
     order = ("NOT DETERMINISTIC", "DIFFERENT", "INCONCLUSIVE", "EQUIVALENT")
     return next((EXIT_CODES[verdict] for verdict in order if verdict in found), EXIT_CODES["INCONCLUSIVE"])

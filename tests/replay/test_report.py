@@ -19,8 +19,8 @@ from domain.errors import InvalidInput
 from domain.mailbox import Mailbox
 from domain.policies import Send
 from domain.replay import slices
-from domain.replay.accepting import Acceptance, accept, conditions
-from domain.replay.classes import ACCEPTABLE, CRITICAL, DifferenceClass
+from domain.replay.accepting import Acceptance, Rulebook, accept, conditions
+from domain.replay.classes import ACCEPTABLE, CRITICAL, Difference, DifferenceClass, Pattern
 from domain.replay.findings import A
 from domain.replay.past import Setup
 from domain.replay.report import Report
@@ -181,15 +181,30 @@ def test_a_broken_rule_can_never_be_accepted(kind: DifferenceClass) -> None:
     assert kind not in ACCEPTABLE
 
 
-def test_an_expired_rule_accepts_nothing() -> None:
-    from domain.replay.accepting import Rulebook
-    from domain.replay.classes import Difference, Pattern
+def shift(why: str) -> Difference:
+    return Difference(DifferenceClass.SHIFT, 1, 1, None, MONDAY, MONDAY + HOUR, why, True, Pattern.DIFFERENCE)
 
-    shift = Difference(DifferenceClass.SHIFT, 1, 1, None, MONDAY, MONDAY + HOUR, "delay", True, Pattern.DIFFERENCE)
+
+def test_an_expired_rule_accepts_nothing() -> None:
     known = Acceptance(DifferenceClass.SHIFT, "", "fine", "anna", date(2026, 10, 4), 9)
 
-    assert Rulebook([known], date(2026, 10, 4)).accepts(shift)
-    assert not Rulebook([known], date(2026, 10, 5)).accepts(shift)
+    assert Rulebook([known], date(2026, 10, 4)).accepts(shift("delay"))
+    assert not Rulebook([known], date(2026, 10, 5)).accepts(shift("delay"))
+
+
+@pytest.mark.parametrize(
+    ("where", "why", "accepted"),
+    [
+        ("why=mailbox's daily limit", "mailbox's daily limit", True),
+        ("why=mailbox", "mailbox's daily limit", False),
+        ("why=mailbox*", "mailbox's daily limit", True),
+        ("why=mailbox*", "the mailbox", False),
+    ],
+)
+def test_a_reason_is_the_whole_reason_unless_it_ends_with_a_star(where: str, why: str, accepted: bool) -> None:
+    known = Acceptance(DifferenceClass.SHIFT, where, "fine", "anna", date(2026, 12, 31), 9)
+
+    assert Rulebook([known], date(2026, 10, 4)).accepts(shift(why)) is accepted
 
 
 @pytest.mark.parametrize("where", ["lead", "lead=x", "shift<=10", "why<=delay", "colour=red"])
