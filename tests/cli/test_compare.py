@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from domain.replay.report import Report
+from runner.cli.comparing import worst
 from runner.sink import Sink
 from tests.cli.desk import DONE, FAILED, MONDAY, Desk
 
@@ -72,6 +75,24 @@ def test_all_campaigns_are_listed_the_worst_first(past: Desk) -> None:
     rows = json.loads(said.out)
     assert said.code == FAILED
     assert [row["verdict"] for row in rows] == ["DIFFERENT", "INCONCLUSIVE"]
+
+
+@pytest.mark.parametrize(
+    ("found", "code"),
+    [
+        ([("DIFFERENT", 5, 0), ("NOT DETERMINISTIC", 5, 0)], 4),
+        ([("INCONCLUSIVE", 5, 0), ("DIFFERENT", 5, 0)], 1),
+        ([("EQUIVALENT", 5, 0), ("DIFFERENT", 0, 1)], 1),  # nothing was sent, but a policy raised
+        ([("EQUIVALENT", 5, 0), ("INCONCLUSIVE", 5, 0)], 3),
+        ([("INCONCLUSIVE", 0, 0), ("EQUIVALENT", 5, 0)], 0),  # where nothing was sent, nothing is said
+        ([("INCONCLUSIVE", 0, 0)], 3),
+        ([], 3),
+    ],
+)
+def test_the_worst_verdict_of_many_is_how_it_ends(found: list[tuple[str, int, int]], code: int) -> None:
+    said: list[dict[str, Any]] = [dict(zip(("verdict", "judged", "critical"), one, strict=True)) for one in found]
+
+    assert worst([Report.model_construct(**one) for one in said]) == code
 
 
 def test_a_lead_is_explained_with_what_each_side_saw(past: Desk) -> None:
