@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,7 @@ def test_pictures_are_drawn(past: Desk, tmp_path: Path) -> None:
         ("compare", "accept", "1", "--class", "SHIFT", "--reason", "r", "--expires", "2020-01-01", "--at-most", "1"),
         ("replay", "at", "7", MONDAY),
         ("replay", "at", "1", "noon"),
+        ("replay", "at", "1", f"{MONDAY}T18:01"),
         ("replay", "check", "7"),
         ("shadow", "stop", "1"),
         ("shadow", "report", "1"),
@@ -154,6 +156,18 @@ def test_a_campaign_is_shown_as_it_was(past: Desk) -> None:
     assert (then["status"]["sent"], then["status"]["queued"]) == (1, 2)
     assert then["send_log"][0]["lead_id"] == 2
     assert "There was no such campaign yet." in early
+
+
+def test_up_to_now_nothing_more_has_happened_and_what_comes_then_is_not_known(desk: Desk) -> None:
+    desk.done("init")
+    desk.mailbox()
+    desk.campaign()
+    now = datetime.now(UTC)
+
+    then = desk.rows("replay", "at", "1", now.isoformat())
+
+    assert (then["status"]["status"], then["status"]["queued"]) == ("running", 4)
+    assert "is still to come" in desk.refused("replay", "at", "1", (now + timedelta(days=1)).isoformat())
 
 
 def test_todays_code_decides_as_was_recorded(past: Desk) -> None:
