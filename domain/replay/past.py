@@ -36,8 +36,8 @@ MAILBOX = "mailbox-"
 V1, V2 = Side("v1"), Side("v2")
 
 Witness = Callable[[Campaign, datetime, int, Answer, int], None]
-"""Told each answer that says something new: the campaign as it was, the time, the column, the answer, and of a mail
-its attempt, else 0."""
+"""Told each answer that says something new: the campaign as it was, in the free mode in the world of that side, the
+time, the column, the answer, and of a mail its attempt, else 0."""
 
 
 @dataclass(frozen=True, slots=True)

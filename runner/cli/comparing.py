@@ -87,6 +87,7 @@ def explain(
     lead: Annotated[int, typer.Option("--lead", min=1, max=LARGEST_NUMBER, help="This lead.")],
     start: From = None,
     end: To = None,
+    mode: ModeOption = None,
     a: SideA = "v1",
     b: SideB = "v2",
     settings: Set = None,
@@ -94,10 +95,12 @@ def explain(
 ) -> None:
     """One lead under R, A and B, tick by tick, with what each side saw: where the inputs differ, so do the answers.
 
+    In the free mode, which --set means here too, a side sees its own mails only, and R those that really left.
+
     Example: sendledger compare explain 4 --lead 17
     """
     with workplace() as place:
-        setup = _setup(place, number, start, end, "locked", a, b, settings or [], None)
+        setup = _setup(place, number, start, end, mode, a, b, settings or [], None)
         found, zone = explaining.explain(place.ledger, number, lead, setup)
         rows = [told(seen, zone, form) for seen in found]
         show(rows, EXPLAINED, form, empty="Nothing was decided about this lead.")

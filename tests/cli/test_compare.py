@@ -16,6 +16,7 @@ from tests.cli.desk import DONE, FAILED, MONDAY, Desk
 
 INCONCLUSIVE = 3
 EVENING = f"{MONDAY}T18:00+02:00"
+TUESDAY = "2026-10-06"
 
 
 @pytest.fixture
@@ -101,6 +102,26 @@ def test_a_lead_is_explained_with_what_each_side_saw(past: Desk) -> None:
 
     says = {(row["column"], row["says"]) for row in rows}
     assert {("R", "EmailFailed"), ("A", "send lead 2"), ("B", "send lead 2")} <= says
+
+
+def test_a_what_if_explains_a_lead_with_what_each_side_saw_of_its_own_mails(past: Desk) -> None:
+    rows = past.rows("compare", "explain", "1", "--lead", "4", "--set", "v2.every=30m")
+
+    seen = {
+        (row["column"], row["says"]): (row["lead_is"], row["mails_today"], row["last_mail"][11:19]) for row in rows[1:]
+    }
+    assert seen["R", "EmailLocked"] == seen["A", "send lead 4"] == ("queued", 1, "07:04:00")
+    assert seen["B", "send lead 4"] == ("queued", 2, "08:30:00")  # when the lead was sent, and three in all
+    assert [row["at"] for row in rows] == sorted(row["at"] for row in rows)
+
+
+def test_a_lead_that_came_later_is_explained(past: Desk) -> None:
+    past.done("leads", "import", "1", past.write("more.csv", "email,first_name\nmia@customer.example,Mia\n"))
+    past.done("run", "--until", f"{TUESDAY}T10:00+02:00")
+
+    rows = past.rows("compare", "explain", "1", "--lead", "5")
+
+    assert ("R", "EmailSent") in {(row["column"], row["says"]) for row in rows}
 
 
 def test_accepted_differences_are_counted_apart(past: Desk) -> None:
