@@ -20,7 +20,14 @@ MAX_AT_MOST = 10_000_000
 _CONDITION = re.compile(r"(lead|attempt|why|shift)\s*(<=|>=|=)\s*(.+)")
 _DURATION = re.compile(r"([+-]?)(\d{1,7})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-HOW = "Write conditions such as why=delay, shift<=10m, shift>=-2m or lead=17, with commas between."
+ANY_END = "*"
+"""Ends a reason of which only the beginning is given. Any other is the whole reason: a rule that accepts more than its
+author meant is worse than one that accepts less."""
+
+HOW = (
+    "Write conditions such as why=delay, why=it is*, shift<=10m, shift>=-2m or lead=17, with commas between; "
+    "without a star at its end a reason is the whole reason."
+)
 
 Condition = Callable[[Difference], bool]
 
@@ -110,7 +117,9 @@ def _condition(text: str) -> Condition:
     if name == "why":
         if sign != "=":
             raise InvalidInput(f"{text!r}: why is a text.", mend=HOW, field="--where")
-        return lambda difference: difference.why.startswith(value)
+        if value.endswith(ANY_END):
+            return lambda difference: difference.why.startswith(value.removesuffix(ANY_END))
+        return lambda difference: difference.why == value
     if not value.isdecimal():
         raise InvalidInput(f"{text!r}: {value!r} is no number.", mend=HOW, field="--where")
     number = int(value)

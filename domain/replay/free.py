@@ -16,13 +16,14 @@ from domain import events as e
 from domain.campaign import Campaign
 from domain.counting import EPOCH
 from domain.mailbox import Mailbox
+from domain.policies import Send
 from domain.replay.classes import Mail
 from domain.replay.findings import A, B, Findings
 from domain.replay.imported import EVERY, AsRecorded, TicksAssumed
 from domain.replay.noise import tells
-from domain.replay.past import MAILBOX, Case, Past, Setup, decision
+from domain.replay.past import MAILBOX, Case, Past, Setup, Witness, decision
 from domain.replay.replies import Key, Replies
-from domain.replay.sides import CADENCE
+from domain.replay.sides import CADENCE, Answer
 from domain.replay.situations import Situation
 from domain.replay.ticks import Step, Tick, TickKind, happened
 from domain.replay.worlds import World
@@ -36,13 +37,14 @@ class Free:
         replies: Mapping[str, Replies],
         setup: Setup,
         given: tuple[Collection[Campaign], Collection[Mailbox]] = ((), ()),
+        witness: Witness | None = None,
     ) -> None:
         self.past = Past()
         self._setup = setup
         self.past.know(given[1])
         campaigns = {campaign.stream: campaign for campaign in given[0]}
         self.cases = {
-            stream: FreeCase(stream, setup, self.past, known, campaigns.get(stream))
+            stream: FreeCase(stream, setup, self.past, known, campaigns.get(stream), witness)
             for stream, known in replies.items()
         }
         self._agendas = {A: _Agenda(setup.a.what_if.every), B: _Agenda(setup.b.what_if.every)}
@@ -197,8 +199,17 @@ class _Agenda:
 class FreeCase(Case):
     """One campaign in two worlds."""
 
-    def __init__(self, stream: str, setup: Setup, past: Past, replies: Replies, given: Campaign | None) -> None:
+    def __init__(
+        self,
+        stream: str,
+        setup: Setup,
+        past: Past,
+        replies: Replies,
+        given: Campaign | None,
+        witness: Witness | None,
+    ) -> None:
         super().__init__(stream, setup, past, replies, given)
+        self._witness = witness
         self._has_begun = setup.start is None
         self._old_due: dict[int, datetime | None] = {A: EPOCH, B: EPOCH}
         self._worlds = {A: World(self, A, setup.a, replies), B: World(self, B, setup.b, replies)}
@@ -245,6 +256,12 @@ class FreeCase(Case):
         due = self._old_due[column]
         if due is not None and due <= tick.at:
             self._old_due[column] = self.decide(column, tick.at, self.ticks.numbers[tick.sender])
+
+    def tell(self, world: Campaign, now: datetime, column: int, answer: Answer) -> None:
+        """What a side says in its world, which is as it was when it was asked."""
+        if self._witness is not None:
+            attempt = world.next_attempt(answer.position) if isinstance(answer, Send) else 0
+            self._witness(world, now, column, answer, attempt)
 
     def mailed(self, column: int, key: Key, lead_id: int, mail: Mail) -> None:
         """A world sends this mail; the other says why it does not."""

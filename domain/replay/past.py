@@ -10,7 +10,6 @@ from datetime import date, datetime, timedelta
 
 from domain import events as e
 from domain import mailbox as mailboxes
-from domain.calendar import Schedule
 from domain.campaign import Campaign, evolve
 from domain.checks import Judged, Standing
 from domain.counting import EPOCH, MailCount, Tally
@@ -20,6 +19,7 @@ from domain.replay.accepting import Acceptance, Rulebook
 from domain.replay.classes import DifferenceClass, Mail
 from domain.replay.findings import A, B, Breach, Findings, R
 from domain.replay.imported import AsRecorded, fold, unlimited
+from domain.replay.in_force import InForce
 from domain.replay.replies import Key, Replies, is_unlocked
 from domain.replay.sides import AS_RECORDED, CADENCE, Answer, Side
 from domain.replay.situations import Situation, Situations
@@ -36,8 +36,8 @@ MAILBOX = "mailbox-"
 V1, V2 = Side("v1"), Side("v2")
 
 Witness = Callable[[Campaign, datetime, int, Answer, int], None]
-"""Told each answer that says something new: the campaign as it was, the time, the column, the answer, and of a mail
-its attempt, else 0."""
+"""Told each answer that says something new: the campaign as it was, in the free mode in the world of that side, the
+time, the column, the answer, and of a mail its attempt, else 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,9 +258,9 @@ class Case:
             self.findings.zone = self.campaign.schedule.zone
             self.findings.is_old = self.campaign.observed
         self.situations = Situations()
-        self.schedules: list[tuple[datetime, Schedule | None]] = []
+        self.settings: list[InForce] = []
         if self.campaign.exists:
-            self.schedules.append((EPOCH, self.campaign.schedule))
+            self.settings.append(InForce(EPOCH, self.campaign.schedule, self.campaign.limits))
         self.rules_seen = 0
         self._epoch = self.campaign.epoch
 
@@ -356,8 +356,8 @@ class Case:
                     self.begin_again(column, happened(event))
         if type(event) in CHANGES_RULES:
             self.findings.zone = self.campaign.schedule.zone
-        if isinstance(event, e.CampaignCreated | e.ScheduleChanged):
-            self.schedules.append((happened(event), self.campaign.schedule))
+        if isinstance(event, e.CampaignCreated | e.ScheduleChanged | e.LimitsChanged):
+            self.settings.append(InForce(happened(event), self.campaign.schedule, self.campaign.limits))
 
     def assume(self, tick: Tick) -> None:
         """One of the old system's."""

@@ -9,7 +9,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-FORMAT = 1
+FORMAT = 2
+"""Another one where a document says something in another place, or says another thing, than it did."""
 
 Verdict = Literal["EQUIVALENT", "DIFFERENT", "INCONCLUSIVE", "NOT DETERMINISTIC"]
 
@@ -142,6 +143,10 @@ class ColumnPart(Part):
     days: list[tuple[date, int]]
     hours: list[tuple[datetime, int]]
     gaps: list[tuple[int, int]]
+    limits: list[tuple[date, int, int]] = Field(
+        description="daily limit and delay in seconds on each local date of the range, as they were at the end of that "
+        "date, or of the range within it; of A and B with their other settings"
+    )
 
 
 class Report(Part):
@@ -150,8 +155,6 @@ class Report(Part):
     manifest: Manifest
     name: str
     zone: str
-    daily_limit: int
-    delay_s: int
     leads: int
     events: int
     ticks: int
@@ -176,7 +179,7 @@ class Report(Part):
     not_seen: list[str]
     columns: list[ColumnPart]
     windows: list[tuple[datetime, datetime]] = Field(
-        description="when the calendar was open, by the schedules in force"
+        description="when the calendar was open in the range that is judged, by the schedules in force"
     )
     decisions: str = Field(description="SHA-256 over every decision of the three columns")
     roots: int

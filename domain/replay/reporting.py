@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import cache
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import Literal
 
 from domain import calendar, campaign, counting, gate, leads, mailbox, policies, rules
 from domain.calendar import clock_of
 from domain.counting import EPOCH
 from domain.legacy import OLD_SYSTEM
+from domain.replay import in_force
 from domain.replay.classes import CRITICAL, WEIGHTS, Column, Difference, DifferenceClass
 from domain.replay.findings import COLUMNS, OLD, A, B, Findings, Tally
 from domain.replay.past import Case, Setup
@@ -36,6 +37,7 @@ from domain.replay.report import (
 )
 from domain.replay.sides import Side
 from domain.replay.situations import Situation
+from domain.rules import Limits
 
 LEAST_FIDELITY = 0.995
 """Below this the replay is no picture of what happened, and nothing can be concluded."""
@@ -83,13 +85,12 @@ def report(case: Case, unchanged: Case, setup: Setup, about: About, proof: Proof
     if held.held_against[OLD]:
         fidelity.append(_fidelity_of_old(held, setup))
     verdict, why = _verdict(fidelity, proof, findings.judged, open_, of_b + crashes)
-    exists = case.campaign.exists
+    judged = _judged_range(about, setup)
+    by_day = in_force.limits_by_day(case.settings, *judged)
     return Report(
         manifest=_manifest(case, setup, about, proof),
-        name=case.campaign.name if exists else "",
+        name=case.campaign.name if case.campaign.exists else "",
         zone=findings.zone,
-        daily_limit=case.campaign.limits.daily_limit if exists else 0,
-        delay_s=case.campaign.limits.delay_s if exists else 0,
         leads=len(case.campaign.roll),
         events=about.events,
         ticks=about.ticks,
@@ -112,8 +113,11 @@ def report(case: Case, unchanged: Case, setup: Setup, about: About, proof: Proof
         shift=_shift(findings.shifts),
         seen=[str(one) for one in Situation if one in case.situations.seen],
         not_seen=[str(one) for one in Situation if one not in case.situations.seen],
-        columns=[_column(column, tally) for column, tally in zip(COLUMNS, findings.tallies, strict=True)],
-        windows=_windows(case, about),
+        columns=[
+            _column(column, tally, side, by_day)
+            for column, tally, side in zip(COLUMNS, findings.tallies, (None, *setup.sides), strict=True)
+        ],
+        windows=in_force.windows(case.settings, *judged),
         decisions=findings.digest,
         roots=roots,
         critical=of_b + crashes,
@@ -122,16 +126,11 @@ def report(case: Case, unchanged: Case, setup: Setup, about: About, proof: Proof
     )
 
 
-def _windows(case: Case, about: About) -> list[tuple[datetime, datetime]]:
+def _judged_range(about: About, setup: Setup) -> tuple[datetime, datetime]:
+    """The part of the history that is compared; empty where nothing happened."""
     if about.first_at is None or about.last_at is None:
-        return []
-    found: list[tuple[datetime, datetime]] = []
-    changes = [*case.schedules, (about.last_at, None)]
-    for (since, schedule), (until, _) in pairwise(changes):
-        start, end = max(since, about.first_at), min(until, about.last_at)
-        if schedule is not None and start < end:
-            found += calendar.calendar_of(schedule).openings(start, end)
-    return found
+        return EPOCH, EPOCH
+    return max(about.first_at, setup.start or about.first_at), min(about.last_at, setup.end or about.last_at)
 
 
 def _verdict(
@@ -285,7 +284,8 @@ def _shift(counts: Counter[int]) -> ShiftPart | None:
     return ShiftPart(p5_s=percentile(0.05), p50_s=percentile(0.5), p95_s=percentile(0.95), counts=shifts)
 
 
-def _column(column: Column, tally: Tally) -> ColumnPart:
+def _column(column: Column, tally: Tally, side: Side | None, by_day: Mapping[date, Limits]) -> ColumnPart:
+    own = by_day if side is None else {day: side.what_if.limits(limits) for day, limits in by_day.items()}
     return ColumnPart(
         column=column.value,
         mails=tally.mails,
@@ -295,4 +295,5 @@ def _column(column: Column, tally: Tally) -> ColumnPart:
         days=sorted(tally.days.items()),
         hours=[(EPOCH + hour * HOUR, mails) for hour, mails in sorted(tally.hours.items())],
         gaps=sorted(tally.gaps.items()),
+        limits=[(day, limits.daily_limit, limits.delay_s) for day, limits in sorted(own.items())],
     )

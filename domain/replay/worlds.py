@@ -94,6 +94,7 @@ class World(Rehearsal):
         self.mailbox = self._mailbox_now()
         while True:
             answer = self._last = self._side.decide(self.campaign, self.mailbox, now)
+            self._case.tell(self.campaign, now, self._column, answer)
             if isinstance(answer, Crash):
                 self._case.findings.crash(self._column, answer.error, now)
                 return now

@@ -85,7 +85,7 @@ def run(
                 place.url, numbers, setup, workers=workers, prove_all=prove_all, progress=progress
             )
         _show_all(reports, form)
-        raise typer.Exit(_worst(reports))
+        raise typer.Exit(worst(reports))
 
 
 @app.command("explain", short_help="One lead under R, A and B, tick by tick.")
@@ -95,6 +95,7 @@ def explain(
     lead: Annotated[int, typer.Option("--lead", min=1, max=LARGEST_NUMBER, help="This lead.")],
     start: From = None,
     end: To = None,
+    mode: ModeOption = None,
     a: SideA = "v1",
     b: SideB = "v2",
     settings: Set = None,
@@ -102,10 +103,12 @@ def explain(
 ) -> None:
     """One lead under R, A and B, tick by tick, with what each side saw: where the inputs differ, so do the answers.
 
+    In the free mode, which --set means here too, a side sees its own mails only, and R those that really left.
+
     Example: sendledger compare explain 4 --lead 17
     """
     with workplace() as place:
-        setup = _setup(place, number, start, end, "locked", a, b, settings or [], None)
+        setup = _setup(place, number, start, end, mode, a, b, settings or [], None)
         found, zone = explaining.explain(place.ledger, number, lead, setup)
         rows = [told(seen, zone, form) for seen in found]
         show(rows, EXPLAINED, form, empty="Nothing was decided about this lead.")
@@ -119,7 +122,7 @@ def accept_differences(
     reason: Annotated[str, typer.Option(help="Why they are fine.")],
     expires: Annotated[str, typer.Option(help="The last day on which the rule holds: 2026-12-31.")],
     at_most: Annotated[int, typer.Option("--at-most", min=1, max=LARGEST_NUMBER, help="So many; more are not.")],
-    where: Annotated[str, typer.Option(help="Conditions: why=delay, shift<=10m, lead=17.")] = "",
+    where: Annotated[str, typer.Option(help="Conditions: why=delay (it is*: begins so), shift<=10m, lead=17.")] = "",
 ) -> None:
     """Accept differences of a class. They stay in the strict count; broken rules and crashes can never be accepted.
 
@@ -222,8 +225,8 @@ def _show_all(reports: list[Report], form: Format) -> None:
         show(summary(reports), SUMMARY, form, empty="No campaigns yet.")
 
 
-def _worst(reports: list[Report]) -> int:
-    """Of those in which something was sent, or a rule broken; the others say nothing."""
+def worst(reports: list[Report]) -> int:
+    """The exit code of many: of those in which something was sent, or a rule broken; the others say nothing."""
     found = {report.verdict for report in reports if report.judged or report.critical}
     order = ("NOT DETERMINISTIC", "DIFFERENT", "INCONCLUSIVE", "EQUIVALENT")
     return next((EXIT_CODES[verdict] for verdict in order if verdict in found), EXIT_CODES["INCONCLUSIVE"])

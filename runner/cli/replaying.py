@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from domain.errors import InvalidInput
 from domain.leads import LeadState
 from domain.legacy import OLD_SYSTEM
 from domain.policies import Send, next_send
@@ -16,11 +17,12 @@ from domain.replay.travel import Then, at, laid_out_at
 from runner.cli.comparing import From, To, local_instant, require_campaign
 from runner.cli.completing import CampaignNumber
 from runner.cli.context import LARGEST_NUMBER, command, workplace
-from runner.cli.output import Format, FormatOption, held_by, print_json, say, show
+from runner.cli.output import Format, FormatOption, held_by, local, print_json, say, show
 from runner.cli.reasons import shown
 from runner.replaying import checking
 from runner.replaying.history import History
 from runner.store.ledger import campaign_stream
+from runner.workplace import Workplace
 
 app = typer.Typer(no_args_is_help=True, help="What was, from the events alone.")
 
@@ -56,6 +58,7 @@ def replay_at(
     with workplace() as place:
         zone = require_campaign(place, number)
         instant = local_instant(time, zone, field="TIME")
+        _require_known(place, instant, zone)
         stream, history = campaign_stream(number), History(place.ledger, [number])
         then = at(stream, history.as_recorded(), instant)
         if not then.campaign.exists:
@@ -103,6 +106,15 @@ def replay_check(number: CampaignNumber, start: From = None, end: To = None, for
     show(rows, CHECKED, form, empty="No sender has mailed anybody in this range.")
     if checked.unexplained:
         raise typer.Exit(1)
+
+
+def _require_known(place: Workplace, instant: datetime, zone: str) -> None:
+    """Up to now, and to the newest event where this machine's clock is behind the one that recorded it."""
+    now = place.now()
+    known_until = max(now, place.newest_at() or now)
+    if instant > known_until:
+        mend = f"The time of this ledger is {local(known_until, zone)} in {zone}."
+        raise InvalidInput(f"{local(instant, zone)} is still to come: nobody knows yet.", mend=mend, field="TIME")
 
 
 def _tables(status: dict[str, Any] | None, queue: Iterable[dict[str, Any]], log: Iterable[dict[str, Any]]) -> None:

@@ -135,16 +135,20 @@ def compare_share(request: Request, progress: Progress = _untold) -> list[Report
             ]
 
 
+def engine_of(history: History, setup: Setup, witness: Witness | None = None) -> Free | Locked:
+    """What passes over this history in the mode that is asked for."""
+    replies = {stream: replies_of(history.replies(stream)) for stream in history.campaigns}
+    return Free(replies, setup, witness=witness) if setup.is_free else Locked(replies, setup, witness)
+
+
 def run(
     history: History,
     setup: Setup,
     accepted: dict[str, tuple[Acceptance, ...]] | None = None,
-    witness: Witness | None = None,
     progress: Progress = _untold,
 ) -> dict[str, Case]:
     """One pass; the campaigns with what was found."""
-    replies = {stream: replies_of(history.replies(stream)) for stream in history.campaigns}
-    engine = Free(replies, setup) if setup.is_free else Locked(replies, setup, witness)
+    engine = engine_of(history, setup)
     cases = dict[str, Case](engine.cases)
     for stream, known in (accepted or {}).items():
         cases[stream].go_by(known)

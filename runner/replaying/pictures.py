@@ -6,9 +6,11 @@ apart without colour.
 from __future__ import annotations
 
 import os
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import date, timedelta
 from importlib.util import find_spec
 from itertools import accumulate, pairwise
+from math import nan
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -22,6 +24,10 @@ DPI = 110
 BINS = 40
 GREYS = {"R": ("0.0", "-"), "A": ("0.35", "--"), "B": ("0.65", ":")}
 WIDTHS = {"R": 2.6, "A": 1.8, "B": 2.2}
+LIMITS = {"R": "-.", "A": "--", "B": ":"}
+AT_THE_TOP = ("data", "axes fraction")
+ON_WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+UPRIGHT: Any = {"rotation": 90, "ha": "right", "va": "top", "fontsize": "small", "bbox": ON_WHITE}
 SHADE = "0.92"
 HOUR = timedelta(hours=1)
 SETTINGS: Any = {
@@ -87,7 +93,8 @@ def _days(axes: Any, report: Report) -> None:
         heights = [mails for _, mails in column.days]
         shade = GREYS[column.column][0]
         axes.bar(at, heights, width=0.25, color=shade, edgecolor="black", linewidth=0.4, label=column.column)
-    axes.axhline(report.daily_limit, color="black", linestyle="-.", linewidth=1, label="limit")
+    if days:
+        _limits(axes, report, days)
     shown = days[:: max(1, len(days) // 10)]
     axes.set_xticks([places[day] for day in shown], [f"{day:%d.%m.}" for day in shown])
     axes.set(
@@ -98,21 +105,50 @@ def _days(axes: Any, report: Report) -> None:
     axes.legend(loc="best")
 
 
+def _limits(axes: Any, report: Report, days: Sequence[date]) -> None:
+    """A step a day; a side's own where it is another than the recorded one."""
+    edges = [nth - 0.5 for nth in range(len(days) + 1)]
+    recorded = _limit_of(report.columns[0])
+    for column in report.columns:
+        limits = _limit_of(column)
+        if column.column == "R" or limits != recorded:
+            label = "limit" if column.column == "R" else f"limit of {column.column}"
+            heights = [limits.get(day, nan) for day in days]
+            axes.stairs(heights, edges, baseline=None, color="white", linewidth=3)  # it crosses dark bars
+            axes.stairs(heights, edges, baseline=None, color="black", linestyle=LIMITS[column.column], label=label)
+
+
+def _limit_of(column: ColumnPart) -> dict[date, int]:
+    return {day: daily_limit for day, daily_limit, _ in column.limits}
+
+
 def _gaps(axes: Any, report: Report) -> None:
+    delays = _delays(report)
     longest = max((gap for column in report.columns for gap, _ in column.gaps), default=0)
-    bound = min(longest, max(4 * report.delay_s, 60)) or 1
+    bound = min(longest, max(4 * max(delays, default=0), 60)) or 1
     for column in report.columns:
         if column.gaps:
             values, weights = zip(*((min(max(gap, 0), bound), mails) for gap, mails in column.gaps), strict=True)
             style = {**_style(column), "histtype": "step"}
             axes.hist(values, bins=BINS, range=(0, bound), weights=weights, label=column.column, **style)
-    for share in (0.8, 1.0, 1.2) if report.delay_s else ():
-        axes.axvline(share * report.delay_s, color="0.5", linewidth=0.8, linestyle="-." if share == 1 else ":")
+    for delay, whose in delays.items():
+        for share in (0.8, 1.0, 1.2):
+            axes.axvline(share * delay, color="0.5", linewidth=0.8, linestyle="-." if share == 1 else ":")
+        axes.annotate(f"{delay} s {whose}", (delay, 0.98), xycoords=AT_THE_TOP, **UPRIGHT)
     axes.set(
-        title="Gap from mail to mail; 0.8, 1 and 1.2 x delay marked",
+        title="Gap from mail to mail; 0.8, 1 and 1.2 x each delay marked",
         ylabel="mails",
         xlabel="seconds; longer ones at the right edge",
     )
+
+
+def _delays(report: Report) -> dict[int, str]:
+    """Every delay that was in force, in seconds, with the columns in which it was."""
+    found: dict[int, str] = {}
+    for column in report.columns:
+        for delay in sorted({delay for _, _, delay in column.limits if delay}):
+            found[delay] = found.get(delay, "") + column.column
+    return found
 
 
 def _shifts(axes: Any, report: Report) -> None:

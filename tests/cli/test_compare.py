@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from domain.replay.report import Report
+from runner.cli.comparing import worst
 from runner.sink import Sink
 from tests.cli.desk import DONE, FAILED, MONDAY, Desk
 
 INCONCLUSIVE = 3
 EVENING = f"{MONDAY}T18:00+02:00"
+TUESDAY = "2026-10-06"
 
 
 @pytest.fixture
@@ -74,11 +79,49 @@ def test_all_campaigns_are_listed_the_worst_first(past: Desk) -> None:
     assert [row["verdict"] for row in rows] == ["DIFFERENT", "INCONCLUSIVE"]
 
 
+@pytest.mark.parametrize(
+    ("found", "code"),
+    [
+        ([("DIFFERENT", 5, 0), ("NOT DETERMINISTIC", 5, 0)], 4),
+        ([("INCONCLUSIVE", 5, 0), ("DIFFERENT", 5, 0)], 1),
+        ([("EQUIVALENT", 5, 0), ("DIFFERENT", 0, 1)], 1),  # nothing was sent, but a policy raised
+        ([("EQUIVALENT", 5, 0), ("INCONCLUSIVE", 5, 0)], 3),
+        ([("INCONCLUSIVE", 0, 0), ("EQUIVALENT", 5, 0)], 0),  # where nothing was sent, nothing is said
+        ([("INCONCLUSIVE", 0, 0)], 3),
+        ([], 3),
+    ],
+)
+def test_the_worst_verdict_of_many_is_how_it_ends(found: list[tuple[str, int, int]], code: int) -> None:
+    said: list[dict[str, Any]] = [dict(zip(("verdict", "judged", "critical"), one, strict=True)) for one in found]
+
+    assert worst([Report.model_construct(**one) for one in said]) == code
+
+
 def test_a_lead_is_explained_with_what_each_side_saw(past: Desk) -> None:
     rows = past.rows("compare", "explain", "1", "--lead", "2")
 
     says = {(row["column"], row["says"]) for row in rows}
     assert {("R", "EmailFailed"), ("A", "send lead 2"), ("B", "send lead 2")} <= says
+
+
+def test_a_what_if_explains_a_lead_with_what_each_side_saw_of_its_own_mails(past: Desk) -> None:
+    rows = past.rows("compare", "explain", "1", "--lead", "4", "--set", "v2.every=30m")
+
+    seen = {
+        (row["column"], row["says"]): (row["lead_is"], row["mails_today"], row["last_mail"][11:19]) for row in rows[1:]
+    }
+    assert seen["R", "EmailLocked"] == seen["A", "send lead 4"] == ("queued", 1, "07:04:00")
+    assert seen["B", "send lead 4"] == ("queued", 2, "08:30:00")  # when the lead was sent, and three in all
+    assert [row["at"] for row in rows] == sorted(row["at"] for row in rows)
+
+
+def test_a_lead_that_came_later_is_explained(past: Desk) -> None:
+    past.done("leads", "import", "1", past.write("more.csv", "email,first_name\nmia@customer.example,Mia\n"))
+    past.done("run", "--until", f"{TUESDAY}T10:00+02:00")
+
+    rows = past.rows("compare", "explain", "1", "--lead", "5")
+
+    assert ("R", "EmailSent") in {(row["column"], row["says"]) for row in rows}
 
 
 def test_accepted_differences_are_counted_apart(past: Desk) -> None:
@@ -116,6 +159,7 @@ def test_pictures_are_drawn(past: Desk, tmp_path: Path) -> None:
         ("compare", "accept", "1", "--class", "SHIFT", "--reason", "r", "--expires", "2020-01-01", "--at-most", "1"),
         ("replay", "at", "7", MONDAY),
         ("replay", "at", "1", "noon"),
+        ("replay", "at", "1", f"{MONDAY}T18:01"),
         ("replay", "check", "7"),
         ("shadow", "stop", "1"),
         ("shadow", "report", "1"),
@@ -133,6 +177,18 @@ def test_a_campaign_is_shown_as_it_was(past: Desk) -> None:
     assert (then["status"]["sent"], then["status"]["queued"]) == (1, 2)
     assert then["send_log"][0]["lead_id"] == 2
     assert "There was no such campaign yet." in early
+
+
+def test_up_to_now_nothing_more_has_happened_and_what_comes_then_is_not_known(desk: Desk) -> None:
+    desk.done("init")
+    desk.mailbox()
+    desk.campaign()
+    now = datetime.now(UTC)
+
+    then = desk.rows("replay", "at", "1", now.isoformat())
+
+    assert (then["status"]["status"], then["status"]["queued"]) == ("running", 4)
+    assert "is still to come" in desk.refused("replay", "at", "1", (now + timedelta(days=1)).isoformat())
 
 
 def test_todays_code_decides_as_was_recorded(past: Desk) -> None:

@@ -12,21 +12,23 @@ from zoneinfo import ZoneInfo
 import jsonschema
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.patches import StepPatch
 
+from domain import commands
 from domain import events as e
 from domain.campaign import Campaign
 from domain.errors import InvalidInput
 from domain.mailbox import Mailbox
 from domain.policies import Send
 from domain.replay import slices
-from domain.replay.accepting import Acceptance, accept, conditions
-from domain.replay.classes import ACCEPTABLE, CRITICAL, DifferenceClass
+from domain.replay.accepting import Acceptance, Rulebook, accept, conditions
+from domain.replay.classes import ACCEPTABLE, CRITICAL, Difference, DifferenceClass, Pattern
 from domain.replay.findings import A
 from domain.replay.past import Setup
 from domain.replay.report import Report
 from domain.replay.reporting import About, report
 from domain.replay.sides import Side, WhatIf, as_owner
-from domain.rules import Wait
+from domain.rules import Limits, Wait
 from runner.replaying import comparing, pictures
 from runner.replaying.comparing import compare, compare_many, proved_of, shares
 from runner.replaying.comparing import run as pass_over
@@ -35,7 +37,7 @@ from runner.replaying.isolation import NetworkInReplay, reading, replaying
 from runner.replaying.what_if import sides
 from tests.databases import on_sqlite
 from tests.faults.world import World
-from tests.replay.given import HOUR, MINUTE, MONDAY, OFFICE, PACED, Recorded, run
+from tests.replay.given import DAY, HOUR, MINUTE, MONDAY, OFFICE, PACED, SPARSE, Recorded, run
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "comparison.schema.json"
 
@@ -181,15 +183,30 @@ def test_a_broken_rule_can_never_be_accepted(kind: DifferenceClass) -> None:
     assert kind not in ACCEPTABLE
 
 
-def test_an_expired_rule_accepts_nothing() -> None:
-    from domain.replay.accepting import Rulebook
-    from domain.replay.classes import Difference, Pattern
+def shift(why: str) -> Difference:
+    return Difference(DifferenceClass.SHIFT, 1, 1, None, MONDAY, MONDAY + HOUR, why, True, Pattern.DIFFERENCE)
 
-    shift = Difference(DifferenceClass.SHIFT, 1, 1, None, MONDAY, MONDAY + HOUR, "delay", True, Pattern.DIFFERENCE)
+
+def test_an_expired_rule_accepts_nothing() -> None:
     known = Acceptance(DifferenceClass.SHIFT, "", "fine", "anna", date(2026, 10, 4), 9)
 
-    assert Rulebook([known], date(2026, 10, 4)).accepts(shift)
-    assert not Rulebook([known], date(2026, 10, 5)).accepts(shift)
+    assert Rulebook([known], date(2026, 10, 4)).accepts(shift("delay"))
+    assert not Rulebook([known], date(2026, 10, 5)).accepts(shift("delay"))
+
+
+@pytest.mark.parametrize(
+    ("where", "why", "accepted"),
+    [
+        ("why=mailbox's daily limit", "mailbox's daily limit", True),
+        ("why=mailbox", "mailbox's daily limit", False),
+        ("why=mailbox*", "mailbox's daily limit", True),
+        ("why=mailbox*", "the mailbox", False),
+    ],
+)
+def test_a_reason_is_the_whole_reason_unless_it_ends_with_a_star(where: str, why: str, accepted: bool) -> None:
+    known = Acceptance(DifferenceClass.SHIFT, where, "fine", "anna", date(2026, 12, 31), 9)
+
+    assert Rulebook([known], date(2026, 10, 4)).accepts(shift(why)) is accepted
 
 
 @pytest.mark.parametrize("where", ["lead", "lead=x", "shift<=10", "why<=delay", "colour=red"])
@@ -223,6 +240,48 @@ def test_pictures_are_drawn_and_the_same_each_time(morning: World, tmp_path: Pat
 
     assert (tmp_path / name).read_bytes() == first
     assert len(first) > 10_000
+
+
+@pytest.fixture
+def fewer(world: World) -> World:
+    """Two days of V1: six mails, and from then on three a day."""
+    world.campaign(1, "v1", ["lead"] * 12, limits=Limits(daily_limit=6, delay_s=600), schedule=OFFICE)
+    run(world, MONDAY, MONDAY + DAY - HOUR, SPARSE)
+    changed = Limits(daily_limit=3, delay_s=1200)
+    night = MONDAY + DAY - HOUR
+    world.ledger.on_campaign(1, lambda c: commands.edit(c, actor="anna", limits=changed, now=night))
+    run(world, night, MONDAY + DAY + 7 * HOUR, SPARSE)
+    return world
+
+
+@on_sqlite
+def test_a_report_says_which_limits_were_in_force_on_each_day_and_each_sides_own(fewer: World) -> None:
+    report = compare(fewer.ledger, 1, Setup(b=Side("v2", WhatIf(daily_limit=2)), is_free=True))
+
+    monday, tuesday = date(2026, 10, 5), date(2026, 10, 6)
+    recorded = [(monday, 6, 600), (tuesday, 3, 1200)]
+    assert [column.limits for column in report.columns] == [recorded, recorded, [(monday, 2, 600), (tuesday, 2, 1200)]]
+    axes = Figure().subplots()
+    pictures._days(axes, report)
+    drawn = {
+        str(patch.get_label()): list(patch.get_data()[0]) for patch in axes.patches if isinstance(patch, StepPatch)
+    }
+    assert {label: steps for label, steps in drawn.items() if "limit" in label} == {
+        "limit": [6, 3],
+        "limit of B": [2, 2],
+    }
+    axes = Figure().subplots()
+    pictures._gaps(axes, report)
+    assert [text.get_text() for text in axes.texts] == ["600 s RAB", "1200 s RAB"]
+
+
+@on_sqlite
+def test_days_and_windows_are_those_of_the_range_that_is_judged(fewer: World) -> None:
+    tuesday = MONDAY + DAY
+    report = compare(fewer.ledger, 1, Setup(start=tuesday + HOUR, end=tuesday + 2 * HOUR))
+
+    assert report.windows == [(tuesday + HOUR, report.last_at)]
+    assert report.columns[0].limits == [(date(2026, 10, 6), 3, 1200)]
 
 
 def test_its_axis_shows_the_time_of_the_campaigns_zone(morning: World) -> None:
