@@ -56,7 +56,7 @@ def replay_at(
     with workplace() as place:
         zone = require_campaign(place, number)
         instant = local_instant(time, zone, field="TIME")
-        stream, history = campaign_stream(number), History(place.ledger, [number])
+        stream, history = campaign_stream(number), History(place.ledger.histories, [number])
         then = at(stream, history.as_recorded(), instant)
         if not then.campaign.exists:
             then = laid_out_at(stream, history.rows(), instant)

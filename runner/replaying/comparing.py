@@ -60,7 +60,7 @@ def compare(ledger: Ledger, number: int, setup: Setup, *, prove_all: bool = Fals
     """One campaign, by its own rules."""
     size = None if prove_all else slices.SIZE
     setup = replace(setup, rules=rules(ledger, number))
-    history = History(ledger, [number])
+    history = History(ledger.histories, [number])
     stream = campaign_stream(number)
     with elsewhere() as again, replaying(), without_search_for_garbage():
         proof = _prove(history, stream, setup, size, again)
@@ -103,7 +103,7 @@ def compare_share(request: Request) -> list[Report]:
     """The campaigns of one process, in one pass over the log."""
     with closing(Ledger(request.url)) as ledger:
         setups = {number: replace(request.setup, rules=rules(ledger, number)) for number in request.numbers}
-        history = History(ledger, request.numbers)
+        history = History(ledger.histories, request.numbers)
         proofs = dict(_prove_each(history, request, setups))
         with replaying(), without_search_for_garbage():
             cases, past = run(history, request.setup, {campaign_stream(n): setups[n].rules for n in request.numbers})

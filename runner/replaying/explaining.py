@@ -59,7 +59,7 @@ def explain(ledger: Ledger, number: int, lead_id: int, setup: Setup) -> tuple[li
     if position is None:
         raise InvalidInput(f"campaign {number} has no lead {lead_id}.", mend="Name one that it has.", field="--lead")
     watch = _Watch(position, setup)
-    history = History(ledger, [number])
+    history = History(ledger.histories, [number])
     with replaying():
         engine = Locked([campaign_stream(number)], setup, watch.answers)
         engine.run(in_order(watch.events(history.rows()), history.ticks))
