@@ -61,6 +61,7 @@ class Owed:
 
     def __init__(self, owner: e.Sender, since: datetime) -> None:
         self.found = ByShadow("v1" if owner == "v2" else "v2", owner, since)
+        self.untrue: Rule | None = None  # what the owner named last though it did not hold, since its last try
         self._clock = self._last_try = timedelta(0)
         self._open: deque[Due] = deque()
         self._ahead: dict[Key, Due] = {}
@@ -76,9 +77,11 @@ class Owed:
         """Is anything owed?"""
         return bool(self._open)
 
-    def passes(self, without_reason: timedelta) -> None:
-        """So much open time went by in which no rule held the owner back."""
+    def passes(self, without_reason: timedelta, untrue: Rule | None) -> None:
+        """So much open time went by in which no rule held the owner back. `untrue`: one that it named nevertheless."""
         self._clock += without_reason
+        if without_reason and untrue is not None:
+            self.untrue = untrue
 
     def decides(self, place: int, decided: e.ShadowDecided, *, waits: bool) -> None:
         """The shadow would send this mail. One that no longer waits counts only if it was tried in this stretch."""
@@ -98,7 +101,7 @@ class Owed:
         self._tried.add(key)
         self._ahead.pop(key, None)
         late = self._late(self._open.popleft()) if self._open else timedelta(0)
-        self._last_try = self._clock
+        self._last_try, self.untrue = self._clock, None
         return late
 
     def skips(self, key: Key) -> None:

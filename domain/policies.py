@@ -20,7 +20,7 @@ from domain.events import Sender
 from domain.gate import earliest, holds_back, holds_for_sender
 from domain.leads import LeadState
 from domain.mailbox import Mailbox
-from domain.rules import LEAST_SHARE_OF_DELAY, Rule, Wait
+from domain.rules import LEAST_SHARE_OF_DELAY, Limits, Rule, Wait
 
 PACE_SPREAD = 0.4
 """V2's gap is drawn from [0.8, 0.8 + 0.4) x delay."""
@@ -79,6 +79,12 @@ def pace(campaign: Campaign, position: int) -> timedelta:
     seed = f"{campaign.stream}/{campaign.numbers.lead_id(position)}/{campaign.next_attempt(position)}"
     drawn = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8]) / 2**64
     return campaign.limits.delay * (LEAST_SHARE_OF_DELAY + PACE_SPREAD * drawn)
+
+
+def longest_pace(limits: Limits, sender: Sender) -> timedelta:
+    """The most that this sender's pace puts between two mails."""
+    spread = PACE_SPREAD if sender == "v2" else 0
+    return limits.delay * (LEAST_SHARE_OF_DELAY + spread)
 
 
 def _v1(campaign: Campaign, now: datetime) -> Send | Wait:

@@ -1,33 +1,38 @@
 """Is a campaign all right since it changed hands? Eight questions, each answered from the events alone, with the
 number of cases and the places in the ledger that are the evidence. No case is no answer: NO DATA is never a pass.
 
-Due is what the owner's own policy says: a mail that was due and did not leave is missed, a quiet night is not. Where
-a shadow decided beside the owner, what that would have sent was due as well.
+Due is what the owner's own policy says: a mail that was due and did not leave is missed, a quiet night is not. A rule
+that it names is taken for a reason only while the facts bear it out: from when on they do not, a mail is due whatever
+the policy says. Where a shadow decided beside the owner, what that would have sent was due as well.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from domain import events as e
 from domain import mailbox as mailboxes
 from domain.analysis import MOVED_SINCE, UNKNOWN_SENDS, moved_since, stray_rows
 from domain.campaign import Campaign, Status, evolve
 from domain.checks import Mailed, Standing
-from domain.counting import EPOCH
+from domain.counting import EPOCH, Tally
+from domain.facts import allowed_from
 from domain.leads import LeadState
 from domain.mailbox import Mailbox
 from domain.owed import NO_REASON, ByShadow, Owed, by_place
 from domain.policies import Send, earliest_send, next_send
-from domain.rules import Wait
+from domain.rules import Rule, Wait
 
 GRACE = timedelta(minutes=10)
 """Open time that a mail may be due before it counts as missed: two ticks, a slow server, a neighbour's turn."""
 STUCK_AFTER = timedelta(hours=1)
 """A mail that is locked for so long has no runner that could end it, or one that was stopped."""
+RULES_IN_A_ROW = 10
+"""A policy that names so many, each from where the one before is over, is taken to send nothing."""
 NAMED = 5
 """So many places are named; all are counted."""
 
@@ -91,6 +96,13 @@ def verify(
     return examination.finish(now)
 
 
+class _Due(NamedTuple):
+    """Since when a mail is due, and the rule that the owner named nevertheless, and that did not hold."""
+
+    since: datetime
+    untrue: Rule | None = None
+
+
 class _Answers:
     """One set of them, begun anew when the owner changes."""
 
@@ -122,6 +134,7 @@ class _Examination:
         since: datetime | None,
     ) -> None:
         self._campaign = Campaign(stream)
+        self._campaign.mails = Tally(self._campaign.mails)
         self._mailboxes: dict[str, Mailbox] = {}
         self._beside = deque(by_place(shadow))
         self._owed: Owed | None = None
@@ -131,7 +144,7 @@ class _Examination:
         self._standing = Standing()
         self._mailed = Mailed()
         self._accepted: Counter[int] = Counter()
-        self._due: datetime | None = None
+        self._due: _Due | None = None
         self._wait: Wait | None = None
         self._without_reason: datetime | None = None
         self._passed = EPOCH
@@ -155,10 +168,11 @@ class _Examination:
         for _, place, said in self._beside:
             self._take_of_shadow(place, said)
         self._pass_until(now)
-        due, late = self._due, self._open_time(self._due or now, now)
+        due, late = self._due, self._open_time(self._due.since if self._due else now, now)
         self._look(now)
         if not self._miss_what_is_owed() and due is not None and late > GRACE:
-            self._answers.sending.judge(False, self._position, f"due since {due.isoformat()}, open for {late}")
+            says = f"due since {due.since.isoformat()}, open for {late}{_untrue(due.untrue)}"
+            self._answers.sending.judge(False, self._position, says)
         if self._owed is not None:
             self._answers.sending.shadow = self._owed.told(self._wait.rule if self._wait else None)
         self._account()
@@ -187,7 +201,10 @@ class _Examination:
         return is_queued and self._campaign.next_attempt(position) == attempt
 
     def _take_of_mailbox(self, position: int, event: e.Event) -> None:
-        mailbox = self._mailboxes.setdefault(event.originator_id, Mailbox(event.originator_id))
+        mailbox = self._mailboxes.get(event.originator_id)
+        if mailbox is None:
+            mailbox = self._mailboxes[event.originator_id] = Mailbox(event.originator_id)
+            mailbox.mails = Tally(mailbox.mails)
         ours = isinstance(event, e.MailboxSlotTaken) and event.campaign == self._campaign.stream
         if ours and event.occurred_at is None and self._judges(event.recorded_at):
             nth = mailbox.mails.on_date_of(event.recorded_at, mailbox.zone) + 1
@@ -267,19 +284,24 @@ class _Examination:
     def _attempted(self, position: int, event: e.EmailLocked | e.EmailFailed) -> None:
         """A mail was tried: it is no longer due. Too late is missed, and says so."""
         at = event.recorded_at
-        late = self._open_time(self._due, at) if self._due is not None else timedelta(0)
-        says = f"due for {late} of open time"
+        due = self._due or _Due(at)
+        late = self._open_time(due.since, at)
+        says = f"due for {late} of open time{_untrue(due.untrue)}"
         if self._owed is not None and self._owed.goes_on:
+            untrue = self._owed.untrue
             owed = self._owed.tries((event.position, event.attempt))
             if owed > late:
-                late, says = owed, f"due by the shadow for {owed} of open time"
+                late, says = owed, f"due by the shadow for {owed} of open time{_untrue(untrue)}"
         self._answers.sending.judge(late <= GRACE, position, says)
         self._due = None
 
     def _miss_what_is_owed(self) -> bool:
         """What the shadow would have sent long ago, and the owner gave no reason for: is there any?"""
-        late = self._owed.late(GRACE) if self._owed is not None else []
+        if self._owed is None:
+            return False
+        late = self._owed.late(GRACE)
         reason = f": {self._wait.rule}" if self._wait is not None and self._wait.rule in NO_REASON else ""
+        reason = _untrue(self._owed.untrue) or reason
         for due in late:
             says = f"lead {due.lead_id} is due by the shadow since {due.decided_at.isoformat()}{reason}"
             self._answers.sending.judge(False, due.place, says)
@@ -287,26 +309,55 @@ class _Examination:
 
     def _look(self, now: datetime) -> None:
         """What does the owner's policy say now, and from when on has it no reason to wait?"""
-        self._due = self._due_from(now)
-        stands_still = self._wait is not None and self._wait.rule in NO_REASON
-        self._without_reason = now if stands_still else self._due
+        course = list(self._course(now))
+        waits = [(at, answer) for at, answer in course if isinstance(answer, Wait)]
+        self._wait = waits[0][1] if waits else None
+        self._due = self._due_by(course, now)
+        in_vain = [at for at, wait in waits if wait.rule in NO_REASON]
+        starts = [*in_vain[:1], *([self._due.since] if self._due is not None else [])]
+        self._without_reason = min(starts, default=None)
 
     def _pass_until(self, at: datetime) -> None:
         if self._owed is not None and self._owed.any and self._without_reason is not None:
-            self._owed.passes(self._open_time(max(self._without_reason, self._passed), at))
+            untrue = self._due.untrue if self._due is not None and self._due.since < at else None
+            self._owed.passes(self._open_time(max(self._without_reason, self._passed), at), untrue)
         self._passed = max(self._passed, at)
 
-    def _due_from(self, at: datetime) -> datetime | None:
-        """Since when, or from when on, the owner's policy would send; an older due time stays while it still would."""
-        self._wait = None
-        mailbox = self._mailboxes.get(f"mailbox-{self._campaign.mailbox}") if self._campaign.exists else None
-        if mailbox is None or not mailbox.exists or self._campaign.observed:
+    def _course(self, now: datetime) -> Iterator[tuple[datetime, Send | Wait]]:
+        """What the owner's policy says now, and again each time that the rule it named is over, until it sends: another
+        may begin then, as when a retry takes its turn before a fresh lead, with a longer pace."""
+        mailbox = self._mailbox
+        at = now if mailbox is not None and not self._campaign.observed else None
+        for _ in range(RULES_IN_A_ROW):
+            if at is None or mailbox is None:
+                return
+            answer = next_send(self._campaign, mailbox, self._campaign.owner, at)
+            yield at, answer
+            if isinstance(answer, Send):
+                return
+            at = earliest_send(self._campaign, mailbox, answer, at)
+
+    def _due_by(self, course: Sequence[tuple[datetime, Send | Wait]], now: datetime) -> _Due | None:
+        """Since when, or from when on, a mail is due: when the policy sends, unless the rules that it names before end
+        sooner by the facts. An older due time stays while a mail still is."""
+        mailbox = self._mailbox
+        if not course or mailbox is None:
             return None
-        decision = next_send(self._campaign, mailbox, self._campaign.owner, at)
-        if isinstance(decision, Send):
-            return at if self._due is None else min(self._due, at)
-        self._wait = decision
-        return earliest_send(self._campaign, mailbox, decision, at)
+        at, answer = course[-1]
+        due = _Due(at) if isinstance(answer, Send) else None
+        if due is None or due.since > now:
+            allowed = allowed_from(self._campaign, mailbox, self._standing, now)
+            named = [wait.rule for _, wait in course if isinstance(wait, Wait)]
+            if allowed is not None and (due is None or allowed < due.since):
+                due = _Due(allowed, named[-1])
+        if due is None or self._due is None or due.since > now:
+            return due
+        return _Due(min(self._due.since, now), due.untrue or self._due.untrue)
+
+    @property
+    def _mailbox(self) -> Mailbox | None:
+        mailbox = self._mailboxes.get(f"mailbox-{self._campaign.mailbox}") if self._campaign.exists else None
+        return mailbox if mailbox is not None and mailbox.exists else None
 
     def _open_time(self, start: datetime, end: datetime) -> timedelta:
         openings = self._campaign.calendar.openings(start, end) if start < end else ()
@@ -334,3 +385,7 @@ class _Examination:
 
     def _v1_comes_to(self, position: int) -> bool:
         return self._campaign.roll.v1_picks(position) or position in self._campaign.retry_of
+
+
+def _untrue(rule: Rule | None) -> str:
+    return f": the owner named {rule}, which did not hold" if rule is not None else ""

@@ -25,6 +25,7 @@ import structlog
 from eventsourcing.persistence import PersistenceError
 
 from domain.events import Sender
+from domain.replay.shadowing import SHADOW
 from runner.clock import Clock, SimulatedClock
 from runner.cutover import migrate_flagged, reinstate_v1
 from runner.replaying.shadow import Shadows
@@ -82,7 +83,7 @@ class Runner:
         self._roster: Roster | None = None
         self._seen = Guard(ledger, folder)
         self._sealer = sealer
-        self._shadows = Shadows(ledger, clock)
+        self._shadows = Shadows(ledger.side_streams(SHADOW), clock)
 
     @property
     def roster(self) -> Roster:

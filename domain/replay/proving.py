@@ -55,7 +55,6 @@ class Proof:
 
 def prove(part: Slice, setup: Setup) -> Proof:
     """All five; that another process comes to the same digest is for the caller to see."""
-    digest = compared(part, setup).digest
     own = setup.b if _owner(part) == setup.b.sender else setup.a
     lead_id = _somebody(part)
     seeded, missed = 0, []
@@ -65,6 +64,7 @@ def prove(part: Slice, setup: Setup) -> Proof:
         if mutant.acted and not _differs(found):
             missed.append(mutant.name)
     looks, ahead = _look_ahead(part, setup)
+    digest = compared(part, setup).digest
     return Proof(
         digest=digest,
         events=len(part.rows),

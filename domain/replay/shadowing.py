@@ -80,7 +80,7 @@ def stop(shadow: Shadow, *, actor: str, now: datetime) -> list[e.Event]:
 
 
 def summarise(shadow: Shadow, findings: Findings, place: int, cut_short: int, *, now: datetime) -> list[e.Event]:
-    """What it came to so far; nothing when that was said already."""
+    """What it came to so far; nothing when that was said already, or more, by one that ended further on."""
     differences = {
         str(kind): count.root + count.consequence
         for kind, count in sorted(findings.classes.items())
@@ -88,6 +88,8 @@ def summarise(shadow: Shadow, findings: Findings, place: int, cut_short: int, *,
     }
     said = {"judged": findings.judged, "equal": findings.equal, "differences": differences}
     last = shadow.summary
+    if last is not None and place < last.log_position:
+        return []
     if last is not None and said == {"judged": last.judged, "equal": last.equal, "differences": last.differences}:
         return []
     draft = Draft(shadow.stream, shadow.version, now)

@@ -59,7 +59,7 @@ def replay_at(
         zone = require_campaign(place, number)
         instant = local_instant(time, zone, field="TIME")
         _require_known(place, instant, zone)
-        stream, history = campaign_stream(number), History(place.ledger, [number])
+        stream, history = campaign_stream(number), History(place.ledger.histories, [number])
         then = at(stream, history.as_recorded(), instant)
         if not then.campaign.exists:
             then = laid_out_at(stream, history.rows(), instant)

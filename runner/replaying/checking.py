@@ -42,7 +42,7 @@ class Checked:
 
 def decided_again(ledger: Ledger, number: int, setup: Setup) -> Checked:
     """Everything that was decided in this campaign."""
-    history = History(ledger, [number])
+    history = History(ledger.histories, [number])
     with replaying(), without_search_for_garbage():
         cases = run(history, setup)
     findings = cases[campaign_stream(number)].findings

@@ -71,7 +71,7 @@ def compare(
     """One campaign, by its own rules. It proves itself in another process meanwhile."""
     size = None if prove_all else slices.SIZE
     setup = replace(setup, rules=rules(ledger, number))
-    history = History(ledger, [number])
+    history = History(ledger.histories, [number])
     stream = campaign_stream(number)
     with elsewhere() as prove, replaying(), without_search_for_garbage():
         proved = _begin_to_prove(history, stream, setup, size, prove)
@@ -122,7 +122,7 @@ def compare_share(request: Request, progress: Progress = _untold) -> list[Report
     """The campaigns of one process, in one pass over the log."""
     with closing(Ledger(request.url)) as ledger:
         setups = {number: replace(request.setup, rules=rules(ledger, number)) for number in request.numbers}
-        history = History(ledger, request.numbers)
+        history = History(ledger.histories, request.numbers)
         proofs = dict(_prove_each(history, request, setups, progress))
         with replaying(), without_search_for_garbage():
             rules_of = {campaign_stream(n): setups[n].rules for n in request.numbers}

@@ -60,7 +60,7 @@ def explain(ledger: Ledger, number: int, lead_id: int, setup: Setup) -> tuple[li
         zone = campaign.schedule.zone
     if position is None:
         raise InvalidInput(f"campaign {number} has no lead {lead_id}.", mend="Name one that it has.", field="--lead")
-    history, watch = History(ledger, [number]), _Watch(position, setup)
+    history, watch = History(ledger.histories, [number]), _Watch(position, setup)
     with replaying():
         engine = engine_of(history, setup, watch.answers)
         real = engine.cases[campaign_stream(number)].campaign

@@ -13,8 +13,8 @@ from domain import events as e
 from domain.replay.imported import laid_out
 from domain.replay.ticks import Row
 from runner.replaying.isolation import reading
-from runner.store.ledger import Ledger, campaign_stream, mailbox_stream
-from runner.store.reading import read
+from runner.store.ledger import campaign_stream, mailbox_stream
+from runner.store.reading import LogReader, read
 from runner.store.recorder import LogRow
 
 AT_A_TIME = 1_000
@@ -24,10 +24,10 @@ AT_A_TIME = 1_000
 class History:
     """Reads anew each time it is walked. What is told of it is that of the newest walk, as far as it went."""
 
-    def __init__(self, ledger: Ledger, numbers: Sequence[int], after: int = 0) -> None:
-        self._log = ledger.histories
+    def __init__(self, log: LogReader, numbers: Sequence[int], after: int = 0) -> None:
+        self._log = log
         self._after = after
-        self.up_to = ledger.position()
+        self.up_to = log.position()
         self.ticks: list[Row] = [row for row in self._log.ticks(after) if row[0] <= self.up_to]
         self._mailboxes: dict[str, list[str]] = {}
         self._old_until: dict[str, int] = {}  # where an imported campaign was taken over

@@ -1,8 +1,9 @@
 """The shadows beside a daemon, in a thread of their own: after a tick of an owner they read what the log says of it,
 and write down what the other sender would have done.
 
-They cannot send: they know no server and no mailbox's account, and append to their own streams only. Each turn has a
-budget of time; what is left is taken up at the next.
+They cannot send: they know no server and no mailbox's account, and of the ledger they have its histories and their own
+streams (`runner/store/side_streams.py`), so they can lock nothing. Each turn has a budget of time; what is left is
+taken up at the next.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from itertools import islice
 from queue import Queue
+from threading import Event as Flag
 from threading import Thread
 
 import structlog
@@ -22,16 +25,20 @@ from domain.emitting import Draft
 from domain.policies import Send
 from domain.replay.locked import Locked
 from domain.replay.past import Setup
-from domain.replay.shadowing import SHADOW, evolve, shadow_of, summarise
+from domain.replay.shadowing import SHADOW, Shadow, evolve, shadow_of, summarise
 from domain.replay.sides import Answer
 from domain.replay.ticks import Step, in_order
 from runner.clock import Clock
 from runner.replaying.history import History
 from runner.replaying.isolation import replaying
-from runner.store.ledger import Ledger, campaign_stream
+from runner.store.ledger import campaign_stream
+from runner.store.reading import LogReader
+from runner.store.side_streams import SideStreams
 
 BUDGET_S = 0.5
 """How long one campaign's shadow may think after a tick, before others have their turn."""
+END_BUDGET_S = 5.0
+"""How long all shadows together may think when the runner ends: service managers kill what takes longer than ten."""
 
 SUMMARY_EVERY = timedelta(hours=1)
 SHADOW_END = "shadow."
@@ -50,13 +57,18 @@ def shadow_stream(number: int) -> str:
 class Shadows:
     """All shadows of one runner. They start with the first that is on, and end with the runner."""
 
-    def __init__(self, ledger: Ledger, clock: Clock, budget_s: float = BUDGET_S) -> None:
-        self._ledger = ledger
+    def __init__(
+        self, streams: SideStreams, clock: Clock, budget_s: float = BUDGET_S, end_budget_s: float = END_BUDGET_S
+    ) -> None:
+        self._streams = streams
         self._clock = clock
         self._budget_s = budget_s
-        self._on = {number: _Beside(ledger, number) for number in _numbers(ledger) if _is_on(ledger, number)}
+        self._end_budget_s = end_budget_s
+        known = streams.histories
+        self._on = {number: _Beside(streams, number) for number in _numbers(known) if _is_on(known, number)}
         self._failed: set[int] = set()
         self._turns: Queue[int | None] = Queue()
+        self._ends = Flag()
         self._thread: Thread | None = None
 
     def note(self, changed: Iterable[str]) -> None:
@@ -64,10 +76,10 @@ class Shadows:
         for stream in changed:
             if stream.startswith(SHADOW):
                 number = int(stream.removeprefix(SHADOW))
-                if not _is_on(self._ledger, number):
+                if not _is_on(self._streams.histories, number):
                     self._on.pop(number, None)
                 elif number not in self._on:
-                    self._on[number] = _Beside(self._ledger, number)
+                    self._on[number] = _Beside(self._streams, number)
 
     def after_tick(self, number: int) -> None:
         """The owner's tick of this campaign is over."""
@@ -84,38 +96,43 @@ class Shadows:
             self.after_tick(number)
 
     def end(self) -> None:
-        """Take up what is left, say what it came to, and end."""
+        """Take up what is left while there is time, say what it came to, and end."""
+        ends_at = time.monotonic() + self._end_budget_s
         if self._thread is not None:
+            self._ends.set()  # the turns that wait are all in the last one
             self._turns.put(None)
             self._thread.join()
-        for number in self._on:
-            self._turn(number, None)
+        behind = [number for number in self._on if not self._turn(number, ends_at, is_last=True)]
+        if behind:
+            log.info("shadows end behind the log, and go on after the next start", campaigns=behind)
 
     def _work(self) -> None:
-        while (number := self._turns.get()) is not None:
-            self._turn(number, self._budget_s)
+        while (number := self._turns.get()) is not None and not self._ends.is_set():
+            self._turn(number, time.monotonic() + self._budget_s)
 
-    def _turn(self, number: int, budget_s: float | None) -> None:
+    def _turn(self, number: int, ends_at: float, *, is_last: bool = False) -> bool:
+        """False where the shadow was not through."""
         beside = self._on.get(number)
         if beside is None:
-            return
+            return True
         try:
             if number in self._failed:
-                beside = self._on[number] = _Beside(self._ledger, number)
+                beside = self._on[number] = _Beside(self._streams, number)
                 self._failed.discard(number)
-            beside.go_on(budget_s, self._clock.now())
+            return (beside.end if is_last else beside.go_on)(ends_at, self._clock.now())
         except Exception:  # it must never cost a mail
             log.exception("shadow failed", campaign=number)
             self._failed.add(number)  # it begins anew at its next turn, when the database may be there again
+            return False
 
 
 class _Beside:
     """One campaign's shadow: a comparison that follows the log."""
 
-    def __init__(self, ledger: Ledger, number: int) -> None:
-        self._ledger = ledger
+    def __init__(self, streams: SideStreams, number: int) -> None:
+        self._streams = streams
         self._number = number
-        self._shadow = shadow_of(shadow_stream(number), ledger.stream(shadow_stream(number)))
+        self._shadow = _shadow(streams.histories, number)
         self._engine = Locked({campaign_stream(number): {}}, Setup(start=self._shadow.since), self._answers)
         self._case = self._engine.cases[campaign_stream(number)]
         self._place = 0
@@ -124,34 +141,43 @@ class _Beside:
         self._cut_short = 0
         self._summarised_at: datetime | None = None
 
-    def go_on(self, budget_s: float | None, now: datetime) -> None:
-        """From where it was to the end of the log, or until its time is up."""
-        if not self._follow(budget_s):
-            self._cut_short += 1
-            return
-        self._write_down(now)
-        is_due = self._summarised_at is None or now - self._summarised_at >= SUMMARY_EVERY
-        if is_due or budget_s is None:
-            self._summarised_at = now
-            self._append(summarise(self._shadow, self._case.findings, self._place, self._cut_short, now=now))
-
-    def _follow(self, budget_s: float | None) -> bool:
-        """First what is left of the last turn, then what is new; False when its time was up."""
-        ends_at = time.monotonic() + budget_s if budget_s is not None else None
-        if not self._take(self._steps, ends_at):
+    def go_on(self, ends_at: float, now: datetime) -> bool:
+        """From where it was to the end of the log; False when its time was up before."""
+        if not self._follow(ends_at):
             return False
-        history = History(self._ledger, [self._number], after=self._place)
-        self._steps = in_order(history.rows(), history.ticks)
-        self._place = history.up_to
-        return self._take(self._steps, ends_at)
-
-    def _take(self, steps: Iterator[Step], ends_at: float | None) -> bool:
-        with replaying():
-            for nth, step in enumerate(steps, start=1):
-                self._engine.take(step)
-                if ends_at is not None and nth % LOOKED_AT_ONCE == 0 and time.monotonic() > ends_at:
-                    return False
+        self._write_down(now)
+        if self._summarised_at is None or now - self._summarised_at >= SUMMARY_EVERY:
+            self._summarised_at = now
+            self._summarise(self._place, now)
         return True
+
+    def end(self, ends_at: float, now: datetime) -> bool:
+        """The same for the last time: what was reached is written down, be it all or not."""
+        is_through = self._follow(ends_at)
+        self._write_down(now)
+        self._summarise(self._place if is_through else self._engine.past.place, now)
+        return is_through
+
+    def _follow(self, ends_at: float) -> bool:
+        """First what is left of the last turn, then what is new; False when its time was up."""
+        if self._take(ends_at):
+            history = History(self._streams.histories, [self._number], after=self._place)
+            self._steps = in_order(history.rows(), history.ticks)
+            self._place = history.up_to
+            if self._take(ends_at):
+                return True
+        self._cut_short += 1
+        return False
+
+    def _take(self, ends_at: float) -> bool:
+        with replaying():
+            while time.monotonic() < ends_at:
+                steps = list(islice(self._steps, LOOKED_AT_ONCE))
+                if not steps:
+                    return True
+                for step in steps:
+                    self._engine.take(step)
+        return False
 
     def _answers(self, campaign: Campaign, at: datetime, column: int, answer: Answer, attempt: int) -> None:
         sender = self._case.setup.sides[column - 1].sender
@@ -182,23 +208,30 @@ class _Beside:
                 break
         self._decided = []
 
+    def _summarise(self, place: int, now: datetime) -> None:
+        self._append(summarise(self._shadow, self._case.findings, place, self._cut_short, now=now))
+
     def _append(self, events: list[e.Event]) -> bool:
         """False where somebody else was first: then what that was is known, and nothing was appended."""
         if not events:
             return True
         try:
-            self._ledger.append(events)
+            self._streams.append(events)
             is_ours = True
         except IntegrityError:
-            is_ours, events = False, list(self._ledger.stream(self._shadow.stream, self._shadow.version))
+            is_ours, events = False, list(self._streams.histories.stream(self._shadow.stream, self._shadow.version))
         for event in events:
             evolve(self._shadow, event)
         return is_ours
 
 
-def _numbers(ledger: Ledger) -> list[int]:
-    return [int(stream.removeprefix(SHADOW)) for stream in ledger.histories.streams(SHADOW, SHADOW_END)]
+def _numbers(histories: LogReader) -> list[int]:
+    return [int(stream.removeprefix(SHADOW)) for stream in histories.streams(SHADOW, SHADOW_END)]
 
 
-def _is_on(ledger: Ledger, number: int) -> bool:
-    return shadow_of(shadow_stream(number), ledger.stream(shadow_stream(number))).is_on
+def _shadow(histories: LogReader, number: int) -> Shadow:
+    return shadow_of(shadow_stream(number), histories.stream(shadow_stream(number)))
+
+
+def _is_on(histories: LogReader, number: int) -> bool:
+    return _shadow(histories, number).is_on

@@ -40,6 +40,7 @@ from runner.store.mapper import EventMapper, read_event
 from runner.store.postgres import PostgresLedgerFactory
 from runner.store.reading import LogReader
 from runner.store.recorder import Appending, Kept, LedgerRecorder, LogRow
+from runner.store.side_streams import SideStreams
 from runner.store.snapshots import SnapshotStore
 from runner.store.sqlite import SqliteLedgerFactory
 
@@ -242,6 +243,10 @@ class Ledger(Application[str]):
         """Histories, event by event with their positions."""
         return LogReader(self._recorder)
 
+    def side_streams(self, prefix: str) -> SideStreams:
+        """Every history, to read, and the streams whose names begin so, to append to: no state, no right to lock."""
+        return SideStreams(self._recorder, self.mapper, prefix)
+
     def stored_at(self, position: int) -> StoredEvent | None:
         """The event at this position as it is stored; None when there is none."""
         found = self._recorder.select_notifications(position, 1, position)
@@ -253,7 +258,7 @@ class Ledger(Application[str]):
 
     def position(self) -> int:
         """The position of the last event in the log; 0 when it is empty."""
-        return self._recorder.max_notification_id() or 0
+        return self.histories.position()
 
     @property
     def seen(self) -> int:

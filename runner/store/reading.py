@@ -56,6 +56,14 @@ class LogReader:
         ]
         return sorted(found, key=itemgetter(0))
 
+    def stream(self, stream: str, after: int = 0) -> Iterator[Event]:
+        """The events of one stream after this version."""
+        return (read(row)[1] for row in self._of_stream(stream, after))
+
+    def position(self) -> int:
+        """The position of the last event in the log; 0 when it is empty."""
+        return self._recorder.max_notification_id() or 0
+
     def streams(self, first: str, last: str) -> list[str]:
         """The names of streams between two texts."""
         return self._recorder.streams_between(first, last)
@@ -63,8 +71,7 @@ class LogReader:
     def _merged(self, streams: Collection[str]) -> Iterator[LogRow]:
         return heapq.merge(*map(self._of_stream, streams), key=itemgetter(0))
 
-    def _of_stream(self, stream: str) -> Iterator[LogRow]:
-        version = 0
+    def _of_stream(self, stream: str, version: int = 0) -> Iterator[LogRow]:
         while batch := self._recorder.stream(stream, version, BATCH):
             yield from batch
             version = batch[-1][2]

@@ -93,6 +93,30 @@ def test_the_event_sourcing_library_stays_in_the_store() -> None:
     assert not found
 
 
+def test_a_replay_has_no_way_to_send() -> None:
+    """Whatever it imports, and whatever that does."""
+    left, known = {_module(path) for path in sources("runner/replaying")}, set[str]()
+    while left:
+        known |= left
+        left = {m for module in left if _path(module).exists() for m in imported(_path(module))} - known
+    sends = ("runner.sending", "runner.smtp", "runner.mail", "runner.daemon", "smtplib")
+    assert not {module for module in known if module.startswith(sends)}
+
+
+@pytest.mark.parametrize("module", ["runner/replaying/shadow.py", "runner/replaying/history.py"])
+def test_what_runs_beside_a_sender_is_handed_no_ledger(module: str) -> None:
+    names = {node.id for node in ast.walk(ast.parse((ROOT / module).read_text("utf-8"))) if isinstance(node, ast.Name)}
+    assert "Ledger" not in names
+
+
+def _module(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+def _path(module: str) -> Path:
+    return (ROOT / module.replace(".", "/")).with_suffix(".py")
+
+
 def _called(node: ast.Call) -> str:
     if isinstance(node.func, ast.Attribute):
         return node.func.attr

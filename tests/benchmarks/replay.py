@@ -157,7 +157,7 @@ def fold(url: URL) -> float:
         campaign = Campaign(campaign_stream(1))
         begun = perf_counter()
         with without_search_for_garbage():
-            for _, event in Read(ledger, [1]).rows():
+            for _, event in Read(ledger.histories, [1]).rows():
                 if event.originator_id == campaign.stream:
                     evolve(campaign, event)
         return perf_counter() - begun
@@ -177,7 +177,7 @@ def rates(url: URL) -> Rates:
     which a policy was really asked: at a tick at which what it said still holds none is counted."""
     asked = Asked()
     with closing(Ledger(url)) as ledger:
-        history = Read(ledger, [1])
+        history = Read(ledger.histories, [1])
         begun = perf_counter()
         with without_search_for_garbage():
             cases = pass_over(history, Setup(Side("v1", policy=asked), Side("v2", policy=asked)))

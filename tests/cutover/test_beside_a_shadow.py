@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 
+from domain import commands, policies
 from domain import events as e
+from domain.campaign import Campaign
+from domain.leads import LeadState
+from domain.policies import Send
 from domain.replay.shadowing import shadow_of, start, stop
-from domain.rules import Limits
+from domain.rules import Limits, Rule, Wait
 from domain.verifying import Answer
 from projections.database import reading
 from runner import cutover
@@ -23,6 +27,13 @@ from tests.replay.given import HOUR, MINUTE, MONDAY, OFFICE, PACED, run
 
 AT_ONCE = Limits(daily_limit=100, delay_s=0)
 FEW_A_DAY = Limits(daily_limit=5, delay_s=600)
+SLOW = Limits(daily_limit=100, delay_s=1800)
+QUICK: dict[e.Sender, timedelta] = {"v1": 5 * MINUTE, "v2": 4 * MINUTE}
+UNTRUE = [
+    *(Rule.WINDOW, Rule.WEEKDAY, Rule.HOLIDAY, Rule.CAMPAIGN_LIMIT, Rule.MAILBOX_LIMIT, Rule.DELAY, Rule.BACK_OFF),
+    *(Rule.PAUSED, Rule.EMPTY, Rule.STUCK, Rule.MAILBOX_DELAYED),
+]
+RIGHT = policies._v2
 OFTEN_BUSY = ["lead", "lead", "busy", "lead", "refused", "lead", "nameless", "lead"]
 
 
@@ -117,6 +128,80 @@ def test_rules_that_differ_are_named_and_break_nothing(
 
     assert answer.shadow is not None
     assert (answer.verdict, answer.shadow.held_by, answer.shadow.behind > 0) == ("PASS", held_by, bool(held_by))
+
+
+def who_always_names(rule: Rule, after: int) -> Callable[..., Send | Wait]:
+    """A policy of V2 that is wrong: once it has sent some mails it names this rule for a day, or for ever."""
+
+    def wrong(campaign: Campaign, now: datetime, besides: Collection[int]) -> Send | Wait:
+        if campaign.roll.counts[LeadState.SENT] < after:
+            return RIGHT(campaign, now, besides)
+        return Wait(rule, None if rule in (Rule.PAUSED, Rule.EMPTY, Rule.STUCK) else now + 24 * HOUR)
+
+    return wrong
+
+
+@on_sqlite
+@pytest.mark.parametrize("beside", [True, False], ids=["beside a shadow", "by open time"])
+@pytest.mark.parametrize("rule", UNTRUE)
+def test_a_rule_of_the_owner_that_does_not_hold_is_no_reason(
+    world: World, monkeypatch: pytest.MonkeyPatch, rule: Rule, beside: bool
+) -> None:
+    world.campaign(1, "v2", ["lead"] * 20, limits=PACED, schedule=OFFICE)
+    monkeypatch.setattr(policies, "_v2", who_always_names(rule, after=3))
+    if beside:
+        switch(world, start)
+    run(world, MONDAY, minute(14))
+    soon = are_mails_sent(world, minute(14))
+    answer = are_mails_sent(world, minute(40))
+
+    assert len(world.told(e.EmailLocked)) == 3
+    assert (soon.verdict, answer.verdict) == ("PASS", "FAIL")
+    assert answer.says.endswith(f": the owner named {rule}, which did not hold")
+    assert answer.says.startswith("lead 4 is due by the shadow since" if beside else "due since")
+
+
+@on_sqlite
+def test_a_mail_that_left_late_for_a_rule_that_did_not_hold_says_so(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.campaign(1, "v2", ["lead"] * 20, limits=PACED, schedule=OFFICE)
+    switch(world, start)
+    with monkeypatch.context() as patch:
+        patch.setattr(policies, "_v2", who_always_names(Rule.WINDOW, after=3))
+        run(world, MONDAY, minute(40))
+        patch.setattr(policies, "_v2", who_always_names(Rule.WINDOW, after=5))
+        run(world, minute(40), minute(50))
+        patch.setattr(policies, "_v2", who_always_names(Rule.WINDOW, after=3))
+        answer = are_mails_sent(world, minute(50))
+
+    assert answer.verdict == "FAIL"
+    assert answer.says.endswith("of open time: the owner named window, which did not hold")
+
+
+@on_sqlite
+@pytest.mark.parametrize("beside", [True, False], ids=["beside a shadow", "by open time"])
+@pytest.mark.parametrize("owner", ["v1", "v2"])
+@pytest.mark.parametrize("limits", [AT_ONCE, FEW_A_DAY, PACED, SLOW], ids=["at once", "few a day", "paced", "slow"])
+def test_no_rule_that_holds_is_called_untrue(world: World, owner: e.Sender, limits: Limits, beside: bool) -> None:
+    """Two days: the window closes, limits are reached, a neighbour fills the mailbox, leads are busy, a pause."""
+    other: e.Sender = "v2" if owner == "v1" else "v1"
+    world.mailbox(daily_limit=30)
+    world.campaign(1, owner, OFTEN_BUSY * 5, limits=limits, schedule=OFFICE)
+    world.campaign(2, other, OFTEN_BUSY * 3, limits=PACED, schedule=OFFICE)
+    if beside:
+        switch(world, start)
+    run(world, MONDAY, minute(60), QUICK)
+    world.ledger.refresh()
+    world.ledger.on_campaign(1, lambda c: commands.pause(c, actor="anna", reason="lunch", now=minute(60)))
+    run(world, minute(60), minute(150), QUICK)
+    world.ledger.refresh()
+    world.ledger.on_campaign(1, lambda c: commands.resume(c, actor="anna", reason=None, now=minute(150)))
+    run(world, minute(150), MONDAY + 28 * HOUR, QUICK)
+
+    for minutes in (30, 90, 149, 200, 400, 24 * 60, 28 * 60):
+        answer = are_mails_sent(world, minute(minutes))
+        assert (answer.verdict, "did not hold" in answer.words) == ("PASS", False), answer.words
 
 
 @on_sqlite

@@ -30,6 +30,7 @@ from domain.policies import Send
 from domain.rules import Limits, LockRefused
 from domain.snapshot import freeze, thaw
 from tests.domain.given import GREYLISTED, NOON, PERMANENT, REFUSED, TEMPORARY, World, digest, kinds, refolded
+from tests.domain.test_facts import followed
 
 WARSAW = ZoneInfo("Europe/Warsaw")
 MAILBOX_LIMIT = 4
@@ -229,6 +230,10 @@ class LivesOfACampaign(RuleBasedStateMachine):
         from_thawed = world.next()
         world.campaign = live
         assert from_thawed == world.next()
+
+    @invariant()
+    def when_the_facts_allow_a_mail_the_policy_sends_one(self) -> None:
+        followed(self.world.history).bear_out(self.world.now)
 
     # --- how it is done ---
 

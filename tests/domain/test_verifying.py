@@ -13,7 +13,7 @@ from domain import events as e
 from domain.calendar import Schedule
 from domain.checks import check_campaign
 from domain.emitting import Draft
-from domain.rules import Limits
+from domain.rules import Limits, Rule, Wait
 from domain.verifying import GRACE, STUCK_AFTER, Answer, verify
 from tests.domain.given import ALWAYS, NOON, World, digest, observed, running, taken_over
 
@@ -155,6 +155,17 @@ class TestSending:
         for world, minutes, expected in ((paused, 600, "NO DATA"), (full, 600, "PASS"), (slow, 17, "PASS")):
             world.now += minutes * MINUTE
             assert verdicts(world)[SENDING] == expected
+
+    def test_a_limit_that_the_gate_names_and_that_is_not_reached_is_no_reason(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        world = migrated()
+        reached = Wait(Rule.CAMPAIGN_LIMIT, world.now + timedelta(hours=12))
+        monkeypatch.setattr("domain.policies.holds_back", lambda *_: reached)
+        world.now += GRACE + MINUTE
+        found = answers(world)[SENDING]
+        assert found.verdict == "FAIL"
+        assert found.says.endswith(": the owner named campaign's daily limit, which did not hold")
 
     def test_what_the_old_system_mails_is_due_to_nobody_here(self) -> None:
         world = observed("queued")

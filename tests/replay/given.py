@@ -79,7 +79,7 @@ class Recorded:
     @classmethod
     def of(cls, world: World, number: int = 1) -> Recorded:
         """That of a ledger's campaign."""
-        history = History(world.ledger, [number])
+        history = History(world.ledger.histories, [number])
         return cls(history.campaigns[0], list(history.rows()), history.ticks)
 
     @classmethod

@@ -124,7 +124,7 @@ def test_time_travel_goes_back_behind_the_import(zima: Office) -> None:
     monday = datetime(2025, 11, 17, 20, tzinfo=WARSAW)
 
     with ledger(zima) as opened:
-        then = laid_out_at("campaign-2", History(opened, [2]).rows(), monday)
+        then = laid_out_at("campaign-2", History(opened.histories, [2]).rows(), monday)
 
     assert [(one.sender, one.outcome) for one in then.attempts.values()] == [("old system", "sent")] * 3
     assert then.campaign.mails.on_date_of(monday, "Europe/Warsaw") == 3
@@ -134,7 +134,7 @@ def test_time_travel_goes_back_behind_the_import(zima: Office) -> None:
 def test_in_the_end_the_campaign_is_what_the_ledger_has_of_it(zima: Office) -> None:
     with_past, raw = Campaign("campaign-2"), Campaign("campaign-2")
     with ledger(zima) as opened:
-        for _, event in History(opened, [2]).rows():
+        for _, event in History(opened.histories, [2]).rows():
             if event.originator_id == with_past.stream:
                 fold(with_past, event)
         for event in opened.stream(raw.stream):

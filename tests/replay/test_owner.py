@@ -105,7 +105,7 @@ def test_a_sender_beside_itself_is_not_held_against_what_the_other_mailed(world:
 @on_sqlite
 def test_the_proof_holds_over_changes_of_owner(world: World) -> None:
     there_and_back(world, "v1", "v2")
-    history = History(world.ledger, [1])
+    history = History(world.ledger.histories, [1])
     part = take("campaign-1", history.rows(), history.ticks, history.replies("campaign-1"), None, None)
 
     for setup in (Setup(), Setup(is_free=True)):

@@ -38,7 +38,7 @@ def part(world: World) -> Slice:
 
 
 def slice_of(world: World, size: int | None) -> Slice:
-    history = History(world.ledger, [1])
+    history = History(world.ledger.histories, [1])
     return take("campaign-1", history.rows(), history.ticks, history.replies("campaign-1"), size, None)
 
 

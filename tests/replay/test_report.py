@@ -142,7 +142,7 @@ def test_mails_for_which_both_policies_raise_are_not_known_to_be_equal(morning: 
 def test_a_policy_that_raises_where_nothing_is_sent_is_different(world: World) -> None:
     world.campaign(1, "v1", ["lead"], limits=PACED, schedule=OFFICE, v1_status="replied")
     run(world, MONDAY, MONDAY + 5 * MINUTE)
-    history, setup = History(world.ledger, [1]), Setup(b=Side("v2", policy=raising))
+    history, setup = History(world.ledger.histories, [1]), Setup(b=Side("v2", policy=raising))
     case = pass_over(history, setup)["campaign-1"]
     about = About(1, 1, "", 1, 1, None, None, "", "")
 

@@ -55,7 +55,7 @@ def told(case: Case) -> tuple[Any, ...]:
 @pytest.mark.parametrize("ticks", ["recorded", "not recorded", "recorded too late"])
 @pytest.mark.parametrize("mode", SETUPS)
 def test_each_is_what_it_is_alone(morning: World, mode: str, ticks: str) -> None:
-    together = History(morning.ledger, NUMBERS)
+    together = History(morning.ledger.histories, NUMBERS)
     known = {
         "recorded": together.ticks,
         "not recorded": [],
@@ -65,14 +65,14 @@ def test_each_is_what_it_is_alone(morning: World, mode: str, ticks: str) -> None
 
     for number in NUMBERS:
         stream = f"campaign-{number}"
-        alone = passed(History(morning.ledger, [number]), SETUPS[mode], known)[stream]
+        alone = passed(History(morning.ledger.histories, [number]), SETUPS[mode], known)[stream]
         assert told(alone) == told(cases[stream]), stream
     assert all(case.findings.tallies[B].mails > 2 for case in cases.values())
 
 
 def test_ticks_that_are_assumed_of_one_are_nothing_to_another(morning: World) -> None:
     """The second one's mails lie far from the first one's: ticks are to be assumed for each from its own first on."""
-    cases = passed(History(morning.ledger, NUMBERS), Setup(), [])
+    cases = passed(History(morning.ledger.histories, NUMBERS), Setup(), [])
 
     senders = {stream: set(case.our_ticks.numbers) for stream, case in cases.items()}
     assert senders == {"campaign-1": {"v1"}, "campaign-2": {"v2"}, "campaign-3": {"v1"}}
@@ -80,7 +80,7 @@ def test_ticks_that_are_assumed_of_one_are_nothing_to_another(morning: World) ->
 
 def test_a_mail_that_was_held_back_when_it_was_to_leave_is_told_to_whoever_is_compared(morning: World) -> None:
     """Whose it was a tick does not say."""
-    history = History(morning.ledger, NUMBERS)
+    history = History(morning.ledger.histories, NUMBERS)
     said: dict[str, Any] = {
         "runner": "r1",
         "sender": "v1",
@@ -101,7 +101,7 @@ def test_a_mail_that_was_held_back_when_it_was_to_leave_is_told_to_whoever_is_co
     )
     for cases in (
         passed(history, Setup(), [*history.ticks, (place, finished)]),
-        passed(History(morning.ledger, [1]), Setup(is_free=True), [*history.ticks, (place, finished)]),
+        passed(History(morning.ledger.histories, [1]), Setup(is_free=True), [*history.ticks, (place, finished)]),
     ):
         for case in cases.values():
             assert case.findings.noise.between(mail, None, "UTC") == "held back when it was to leave: window"
