@@ -328,7 +328,8 @@ def _failed(campaign: Campaign, event: e.EmailFailed) -> None:
     else:
         campaign.attempts[position] = event.attempt
         if event.phase in PACED_PHASES:  # no gate has compared this time: another runner's clock may be behind
-            campaign.last_mail_at = max(campaign.last_mail_at or event.recorded_at, event.recorded_at)
+            last = campaign.paced_from(event.recorded_at)
+            campaign.last_mail_at = max(last or event.recorded_at, event.recorded_at)
     if event.next_attempt_at is None:
         campaign.settle(position, LeadState.FAILED, "failed")
     else:

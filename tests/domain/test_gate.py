@@ -206,6 +206,15 @@ class TestPace:
         assert world.refusal(1) is None
 
 
+    def test_f42_after_that_it_runs_from_a_refused_recipient(self) -> None:
+        world = running(5, 5, 5, limits=Limits(delay_s=100))
+        world.lock(0)
+        world.now = earlier = NOON - timedelta(days=1)
+        world.refused_before_lock(1)
+        world.now += timedelta(seconds=1)
+        assert world.refusal(2) == Wait(Rule.DELAY, earlier + timedelta(seconds=80))
+
+
 class TestTheLead:
     @pytest.mark.parametrize("state", ["locked", "sent", "failed", "skipped", "in doubt"])
     def test_f20_it_must_still_wait(self, state: str) -> None:
