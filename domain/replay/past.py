@@ -101,12 +101,12 @@ class Ticks:
             self._runners[tick.sender, number] = tick.runner
 
     def is_inexact(self, sender: e.Sender) -> bool:
-        """Is it not known when just the newest one came? So of an assumed one; and of an idle one beside another runner
-        that works, for inside its run only the mean distance is known."""
+        """Is it not known when just the newest one came? So of an assumed one; and of an idle one whose time was not
+        written down, beside another runner that works."""
         latest = self.latest.get(sender)
         if latest is None or latest.kind is TickKind.ASSUMED:
             return True
-        return latest.kind is TickKind.IDLE and self._worked.get(sender, latest.runner) != latest.runner
+        return not latest.is_known and self._worked.get(sender, latest.runner) != latest.runner
 
     def is_late(self, tick: Tick, state_at: datetime) -> bool:
         """Is the newest, which was told when its run was over, older than the state it meets? Not where its runner had

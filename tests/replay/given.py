@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
+from random import Random
 
 from domain import events as e
 from domain.calendar import Schedule
@@ -62,6 +64,27 @@ def run_two(world: World, start: datetime, until: datetime) -> None:
     ):
         for nth in range(int((until - start) / MINUTE)):
             run_simulated((first, second)[nth % 2], clock, USUAL, start + (nth + 1) * MINUTE)
+
+
+def run_beside(world: World, start: datetime, until: datetime, off: timedelta) -> None:
+    """Two daemons on one ledger, each at its own cadence; every tick comes up to `off` late."""
+    clock, drawn = SimulatedClock(start), Random(0)  # noqa: S311 - chance that can be repeated
+    with (
+        closing(Ledger(world.database)) as one,
+        closing(Ledger(world.database)) as other,
+        Runner(one, world.runners, clock) as first,
+        Runner(other, world.runners, clock) as second,
+    ):
+        ticks = [
+            (start + nth * every + drawn.random() * off, runner, sender)
+            for sender, every in USUAL.items()
+            for nth in range(int((until - start) / every))
+            for runner in (first, second)
+        ]
+        for at, runner, sender in sorted(ticks, key=itemgetter(0)):
+            clock.move_to(at)
+            if (tick := runner.tick(sender)) is not None:
+                tick.wait()
 
 
 @dataclass

@@ -15,13 +15,24 @@ from domain.replay.sides import Answer
 from domain.replay.ticks import Tick, TickKind, in_order
 from runner.replaying.comparing import compare
 from tests.faults.world import World
-from tests.replay.given import MINUTE, MONDAY, OFFICE, PACED, Recorded, faithful, found, run_two
+from tests.replay.given import MINUTE, MONDAY, OFFICE, PACED, Recorded, faithful, found, run_beside, run_two
 
 
 @pytest.mark.parametrize("owner", ["v1", "v2"])
 def test_a_clean_history_of_two_that_idle_in_turn_is_replayed_as_it_was(world: World, owner: e.Sender) -> None:
     world.campaign(1, owner, ["lead"] * 20, limits=PACED, schedule=OFFICE)
     run_two(world, MONDAY, MONDAY + 30 * MINUTE)
+
+    report = compare(world.ledger, 1, Setup())
+
+    assert [one.same for one in report.fidelity] == [one.mails for one in report.fidelity]
+    assert report.classes == []
+
+
+@pytest.mark.parametrize("owner", ["v1", "v2"])
+def test_ticks_seconds_off_their_cadence_are_replayed_when_they_were(world: World, owner: e.Sender) -> None:
+    world.campaign(1, owner, ["lead"] * 20, limits=PACED, schedule=OFFICE)
+    run_beside(world, MONDAY, MONDAY + 45 * MINUTE, off=MINUTE / 12)
 
     report = compare(world.ledger, 1, Setup())
 
