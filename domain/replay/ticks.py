@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from domain import events as e
 from domain.counting import EPOCH
-from domain.idle_ticks import times, told
+from domain.idle_ticks import times
 
 Row = tuple[int, e.Event]
 """An event and its position in the log."""
@@ -87,9 +87,8 @@ def _ended(run: Run, ticks: Sequence[datetime]) -> Mapping[str, object]:
     """What it says when it has so many ticks."""
     if isinstance(run, e.TicksMissed):
         return {"count": len(ticks), "before": ticks[-1] + (ticks[0] - run.after)}
-    if run.over_us is None:
-        return {"count": len(ticks), "last_at": ticks[-1]}
-    return dict(told(ticks))
+    over_us = run.over_us and run.over_us[: len(ticks) - 1]
+    return {"count": len(ticks), "last_at": ticks[-1], "over_us": over_us}
 
 
 class Grid:

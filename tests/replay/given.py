@@ -68,23 +68,35 @@ def run_two(world: World, start: datetime, until: datetime) -> None:
 
 def run_beside(world: World, start: datetime, until: datetime, off: timedelta) -> None:
     """Two daemons on one ledger, each at its own cadence; every tick comes up to `off` late."""
-    clock, drawn = SimulatedClock(start), Random(0)  # noqa: S311 - chance that can be repeated
+    clock = SimulatedClock(start)
     with (
         closing(Ledger(world.database)) as one,
         closing(Ledger(world.database)) as other,
         Runner(one, world.runners, clock) as first,
         Runner(other, world.runners, clock) as second,
     ):
-        ticks = [
-            (start + nth * every + drawn.random() * off, runner, sender)
-            for sender, every in USUAL.items()
-            for nth in range(int((until - start) / every))
-            for runner in (first, second)
+        both = [
+            (*tick, runner) for seed, runner in enumerate((first, second)) for tick in late(start, until, off, seed)
         ]
-        for at, runner, sender in sorted(ticks, key=itemgetter(0)):
-            clock.move_to(at)
-            if (tick := runner.tick(sender)) is not None:
-                tick.wait()
+        for at, sender, runner in sorted(both, key=itemgetter(0)):
+            tick_at(runner, clock, at, sender)
+
+
+def late(start: datetime, until: datetime, off: timedelta, seed: int = 0) -> list[tuple[datetime, e.Sender]]:
+    """The ticks of one daemon, each up to `off` late."""
+    drawn = Random(seed)  # noqa: S311 - chance that can be repeated
+    return sorted(
+        (start + nth * every + drawn.random() * off, sender)
+        for sender, every in USUAL.items()
+        for nth in range(int((until - start) / every))
+    )
+
+
+def tick_at(runner: Runner, clock: SimulatedClock, at: datetime, sender: e.Sender) -> None:
+    """One tick, to its end."""
+    clock.move_to(at)
+    if (tick := runner.tick(sender)) is not None:
+        tick.wait()
 
 
 @dataclass
