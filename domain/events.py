@@ -479,13 +479,15 @@ class TickFinished(Event):
 
 
 class TicksIdle(Event):
-    """A run of ticks that found nothing to send."""
+    """A run of ticks that found nothing to send. `over_us`: by how many microseconds each distance between two of them
+    is longer than the shortest; empty where all are the same."""
 
     runner: str
     sender: Sender
     count: int
     first_at: Utc
     last_at: Utc
+    over_us: tuple[int, ...] | None = None
 
 
 class TicksMissed(Event):
@@ -544,9 +546,13 @@ class ShadowSummarised(Event):
     cut_short: int
 
 
-CHANGED: dict[str, type[Event]] = {"EmailSent/2": EmailSent, "LegacyImported/2": LegacyImported}
+CHANGED: dict[str, type[Event]] = {
+    "EmailSent/2": EmailSent,
+    "LegacyImported/2": LegacyImported,
+    "TicksIdle/2": TicksIdle,
+}
 """Newer versions of events. What an older version has is read as it is: `EmailSent/1` lacks `imported`,
-`LegacyImported/1` the two times of the old system's own."""
+`LegacyImported/1` the two times of the old system's own, `TicksIdle/1` the distances, which are not known then."""
 
 EVENT_TYPES: dict[str, type[Event]] = {
     f"{cls.__name__}/1": cls

@@ -120,8 +120,8 @@ def class_of(a: Mail | None, b: Mail | None, tolerance: timedelta) -> Difference
 
 
 def agrees(recorded: Mail | None, replayed: Mail | None) -> bool:
-    """Did this replayed decision fall into the very tick of the recorded one? Where ticks are assumed, or idle beside
-    another runner's, into the same one or its neighbour: nobody knows when just they came."""
+    """Did this replayed decision fall into the very tick of the recorded one? Where ticks are assumed, or idle ones of
+    an older ledger beside another runner's, into the same one or its neighbour: nobody knows when just they came."""
     if recorded is None or replayed is None:
         return recorded is replayed
     slack = 1 if recorded.assumed or replayed.assumed else 0

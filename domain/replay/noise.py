@@ -50,9 +50,12 @@ class Noise:
         """Remember what can have come between a decision and its mail."""
         text = _text(event) if type(event) in _TELLING else ""
         if text:
-            self._found.append((position, text))
-            if len(self._found) > KEPT:
-                del self._found[: KEPT // 2]
+            self._remember(position, text)
+
+    def left_open(self, position: int, runner: str) -> None:
+        """A mail left here that was to leave in a tick of this runner, which had not ended: it died in it, or another
+        was faster."""
+        self._remember(position, f"left open by runner {runner}, in the middle of its tick")
 
     def between(self, recorded: Mail | None, replayed: Mail | None, zone: str) -> str:
         """What lies between the two: an outage, or the first happening after the earlier of them."""
@@ -65,6 +68,11 @@ class Noise:
         if nth < len(self._found) and (last is None or self._found[nth][0] <= last):
             return self._found[nth][1]
         return ""
+
+    def _remember(self, position: int, text: str) -> None:
+        self._found.append((position, text))
+        if len(self._found) > KEPT:
+            del self._found[: KEPT // 2]
 
 
 def _text(event: e.Event) -> str:

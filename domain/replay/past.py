@@ -115,12 +115,12 @@ class Ticks:
             self._runners[tick.sender, number] = tick.runner
 
     def is_inexact(self, sender: e.Sender) -> bool:
-        """Is it not known when just the newest one came? So of an assumed one; and of an idle one beside another runner
-        that works, for inside its run only the mean distance is known."""
+        """Is it not known when just the newest one came? So of an assumed one; and of an idle one whose time was not
+        written down, beside another runner that works."""
         latest = self.latest.get(sender)
         if latest is None or latest.kind is TickKind.ASSUMED:
             return True
-        return latest.kind is TickKind.IDLE and self._worked.get(sender, latest.runner) != latest.runner
+        return not latest.is_known and self._worked.get(sender, latest.runner) != latest.runner
 
     def is_late(self, tick: Tick, state_at: datetime) -> bool:
         """Is the newest, which was told when its run was over, older than the state it meets? Not where its runner had
@@ -139,8 +139,12 @@ class Ticks:
         number = self._newest[sender] if number is None else number
         if latest is not None and latest.kind is TickKind.ASSUMED and number == self.numbers[sender]:
             return True
-        by = self._runners.get((sender, number))
+        by = self.runner(sender, number)
         return by is not None and runner in (None, by)
+
+    def runner(self, sender: e.Sender, number: int) -> str | None:
+        """In whose hands this tick is, if it is under way."""
+        return self._runners.get((sender, number))
 
     def _end(self, runner: str, sender: e.Sender, at: datetime) -> None:
         number = self._under_way.pop((runner, sender, at), None)
@@ -394,9 +398,11 @@ class Case:
 
     def _recorded_mail(self, event: e.Event, key: Key, sender: e.Sender, own: int) -> Mail:
         ticks, mine = self.ticks, self.findings.decided(key, own)
-        number = ticks.numbers[sender]
-        if mine is not None and ticks.is_open(sender, mine.tick, getattr(event, "runner", None)):
+        number, runner = ticks.numbers[sender], getattr(event, "runner", None)
+        if mine is not None and ticks.is_open(sender, mine.tick, runner):
             number = mine.tick
+        elif mine is not None and (other := ticks.runner(sender, mine.tick)) is not None:
+            self.findings.noise.left_open(self.past.place, other)
         campaign = self.campaign
         if isinstance(event, e.EmailLocked):
             said = (event.content_version, event.revision, event.mailbox)

@@ -8,15 +8,15 @@ at its very instant.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from itertools import count
+from itertools import count, takewhile
 from typing import NamedTuple
 
 from domain import events as e
 from domain.counting import EPOCH
+from domain.idle_ticks import times
 
 Row = tuple[int, e.Event]
 """An event and its position in the log."""
@@ -32,18 +32,22 @@ class TickKind(StrEnum):
 
 
 class Tick(NamedTuple):
-    """One tick of a sender. `between`: of a missed one, the last tick before the outage and the first after it."""
+    """One tick of a sender. `between`: of a missed one, the last tick before the outage and the first after it.
+    `is_known`: False in a run of `TicksIdle/1`, which holds its first and its last alone."""
 
     at: datetime
     sender: e.Sender
     kind: TickKind
     runner: str = ""
     between: tuple[datetime, datetime] | None = None
+    is_known: bool = True
 
 
 Step = Row | Tick
 
-TICK_EVENTS = (e.TickStarted, e.TickFinished, e.TicksIdle, e.TicksMissed)
+Run = e.TicksIdle | e.TicksMissed
+RUNS = (e.TicksIdle, e.TicksMissed)
+TICK_EVENTS = (e.TickStarted, e.TickFinished, *RUNS)
 
 
 def happened(event: e.Event) -> datetime:
@@ -74,17 +78,17 @@ def cut(ticks: Iterable[Row], position: int, at: datetime) -> list[Row]:
     for place, event in ticks:
         if place <= position:
             known.append((place, event))
-        elif (run := _run(event, 0, place)) is not None and run.first <= at:
-            so_far = min(run.ticks, (at - run.first) // run.every + 1 if run.every else run.ticks)
-            known.append((place, event.model_copy(update={"count": so_far, **_end(event, run, so_far)})))
+        elif isinstance(event, RUNS) and (so_far := list(takewhile(at.__ge__, _times(event)))):
+            known.append((place, event.model_copy(update=_ended(event, so_far))))
     return known
 
 
-def _end(event: e.Event, run: _Run, ticks: int) -> dict[str, datetime]:
-    """What a run says of its end when it has so many ticks."""
-    if isinstance(event, e.TicksMissed):
-        return {"before": run.first + run.every * ticks}
-    return {"last_at": run.first + run.every * (ticks - 1)}
+def _ended(run: Run, ticks: Sequence[datetime]) -> Mapping[str, object]:
+    """What it says when it has so many ticks."""
+    if isinstance(run, e.TicksMissed):
+        return {"count": len(ticks), "before": ticks[-1] + (ticks[0] - run.after)}
+    over_us = run.over_us and run.over_us[: len(ticks) - 1]
+    return {"count": len(ticks), "last_at": ticks[-1], "over_us": over_us}
 
 
 class Grid:
@@ -110,22 +114,12 @@ class Grid:
         self._last = max(self._last, at) if self._last else at
 
 
-@dataclass(slots=True)
-class _Run:
-    """Idle or missed ticks, to be put between two places of the log."""
+class _Placed(NamedTuple):
+    """A run, to be put between two places of the log."""
 
     after: int
     position: int
-    sender: e.Sender
-    runner: str
-    kind: TickKind
-    first: datetime
-    every: timedelta
-    ticks: int
-    between: tuple[datetime, datetime] | None = None
-
-    def tick(self, nth: int) -> Tick:
-        return Tick(self.first + self.every * nth, self.sender, self.kind, self.runner, self.between)
+    run: Run
 
 
 class _Runs:
@@ -144,11 +138,11 @@ class _Runs:
             elif isinstance(event, TICK_EVENTS):
                 own = last.get((event.sender, event.runner), started.get(event.runner, 0))
                 after = newest.get(event.sender, 0) if isinstance(event, e.TicksMissed) else own
-                if (run := _run(event, after, position)) is not None:
-                    runs.append(run)
+                if isinstance(event, RUNS) and event.count:
+                    runs.append(_Placed(after, position, event))
                 last[event.sender, event.runner] = newest[event.sender] = position
         self._closed = sorted(runs, key=lambda run: (run.after, run.position), reverse=True)
-        self._open: list[tuple[datetime, int, int, int, _Run]] = []
+        self._open: list[tuple[datetime, int, int, Tick, Iterator[Tick]]] = []
         self._numbers = count()
 
     def waiting(self, position: int) -> bool:
@@ -158,8 +152,10 @@ class _Runs:
     def until(self, position: int, at: datetime) -> Iterator[Tick]:
         """The ticks of open runs before this event: those of an earlier time."""
         while self._closed and self._closed[-1].after < position:
-            run = self._closed.pop()
-            heapq.heappush(self._open, (run.first, run.position, next(self._numbers), 0, run))
+            _, place, run = self._closed.pop()
+            ticks = _ticks(run)
+            first = next(ticks)
+            heapq.heappush(self._open, (first.at, place, next(self._numbers), first, ticks))
         while self._open and self._open[0][0] < at:
             yield self._next()
 
@@ -172,26 +168,28 @@ class _Runs:
             yield Tick(event.tick_at.astimezone(UTC), event.sender, TickKind.WORK, event.runner)
         elif isinstance(event, e.TickFinished):
             yield position, event
-        while any(run.position <= position for *_, run in self._open):
+        while any(place <= position for _, place, *_ in self._open):
             yield self._next()
 
     def _next(self) -> Tick:
-        _, place, number, nth, run = self._open[0]
-        tick = run.tick(nth)
-        if nth + 1 < run.ticks:
-            heapq.heapreplace(self._open, (run.tick(nth + 1).at, place, number, nth + 1, run))
+        _, place, number, tick, ticks = self._open[0]
+        if (following := next(ticks, None)) is not None:
+            heapq.heapreplace(self._open, (following.at, place, number, following, ticks))
         else:
             heapq.heappop(self._open)
         return tick
 
 
-def _run(event: e.Event, after: int, position: int) -> _Run | None:
-    if isinstance(event, e.TicksIdle) and event.count:
-        every = (event.last_at - event.first_at) / max(event.count - 1, 1)
-        first = event.first_at.astimezone(UTC)
-        return _Run(after, position, event.sender, event.runner, TickKind.IDLE, first, every, event.count)
-    if isinstance(event, e.TicksMissed) and event.count:
-        every = (event.before - event.after) / (event.count + 1)
-        first, between = event.after.astimezone(UTC) + every, (event.after, event.before)
-        return _Run(after, position, event.sender, event.runner, TickKind.MISSED, first, every, event.count, between)
-    return None
+def _ticks(run: Run) -> Iterator[Tick]:
+    if isinstance(run, e.TicksMissed):
+        between = (run.after, run.before)
+        return (Tick(at, run.sender, TickKind.MISSED, run.runner, between) for at in _times(run))
+    is_known = run.over_us is not None
+    return (Tick(at, run.sender, TickKind.IDLE, run.runner, is_known=is_known) for at in _times(run))
+
+
+def _times(run: Run) -> Iterator[datetime]:
+    if isinstance(run, e.TicksIdle):
+        return times(run)
+    first, every = run.after.astimezone(UTC), (run.before - run.after) / (run.count + 1)
+    return (first + every * nth for nth in range(1, run.count + 1))

@@ -16,6 +16,7 @@ from domain.events import (
     TicksMissed,
     TickStarted,
 )
+from domain.idle_ticks import told
 from runner.clock import Clock
 from runner.sending.worker import Tick
 from runner.store.ledger import Ledger
@@ -32,7 +33,7 @@ class Diary:
         self._runner = runner
         self._clock = clock
         self._versions: dict[str, int] = {}
-        self._idle: dict[Sender, tuple[int, datetime, datetime]] = {}
+        self._idle: dict[Sender, list[datetime]] = {}
         self._lock = Lock()
 
     def runner_started(self, host: str, pid: int, version: str) -> None:
@@ -47,20 +48,19 @@ class Diary:
 
     def idle(self, sender: Sender, at: datetime) -> bool:
         """A tick found nothing to send. Was a run of such ticks written down?"""
-        count, first, last = self._idle.get(sender, (0, at, at))
-        ends = bool(count) and (at - first >= LONGEST_IDLE_RUN or at.date() != last.date())
+        run = self._idle.get(sender)
+        ends = run is not None and (at - run[0] >= LONGEST_IDLE_RUN or at.date() != run[-1].date())
         if ends:
             self.end_idle_run(sender)
-            count, first = 0, at
-        self._idle[sender] = (count + 1, first, at)
+        self._idle.setdefault(sender, []).append(at)
         return ends
 
     def end_idle_run(self, sender: Sender) -> None:
         """Write the idle run down, if there is one; it is forgotten only when it is stored."""
-        if sender not in self._idle:
+        run = self._idle.get(sender)
+        if run is None:
             return
-        count, first, last = self._idle[sender]
-        self._append(self._stream(sender, last), TicksIdle, sender=sender, count=count, first_at=first, last_at=last)
+        self._append(self._stream(sender, run[-1]), TicksIdle, sender=sender, **told(run))
         del self._idle[sender]
 
     def missed(self, sender: Sender, count: int, after: datetime, before: datetime) -> None:

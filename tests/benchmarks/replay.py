@@ -85,7 +85,7 @@ class Paced(History):
         first_at, self._ticked_at = self._ticked_at + TICK_EVERY, self._ticked_at + TICK_EVERY * (idle + 1)
         self._now = self._ticked_at - MAIL_EVERY
         if idle:
-            ticks = {"count": idle, "first_at": first_at, "last_at": self._ticked_at - TICK_EVERY}
+            ticks = {"count": idle, "first_at": first_at, "last_at": self._ticked_at - TICK_EVERY, "over_us": ()}
             yield self._event(e.TicksIdle, TICKS, runner=RUNNER, sender="v2", **ticks)
         tick = {"runner": RUNNER, "sender": "v2", "tick_at": self._ticked_at}
         yield self._event(e.TickStarted, TICKS, **tick, due=1)

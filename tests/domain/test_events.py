@@ -22,11 +22,16 @@ FIRST_OF_EACH = list({golden["topic"]: golden for golden in reversed(GOLDEN)}.va
 def test_every_topic_has_a_golden_line_and_every_class_one_topic() -> None:
     assert {golden["topic"] for golden in GOLDEN} == set(e.EVENT_TYPES)
     older = {topic for topic, cls in e.EVENT_TYPES.items() if e.TOPICS[cls] != topic}
-    assert older == {"EmailSent/1", "LegacyImported/1"}
+    assert older == {"EmailSent/1", "LegacyImported/1", "TicksIdle/1"}
 
 
 @pytest.mark.parametrize(
-    ("topic", "lacks"), [("EmailSent", ("imported",)), ("LegacyImported", ("created_there", "scheduled_there"))]
+    ("topic", "lacks"),
+    [
+        ("EmailSent", ("imported",)),
+        ("LegacyImported", ("created_there", "scheduled_there")),
+        ("TicksIdle", ("over_us",)),
+    ],
 )
 def test_an_older_version_is_read_as_the_event_of_today(topic: str, lacks: tuple[str, ...]) -> None:
     older = next(golden for golden in GOLDEN if golden["topic"] == f"{topic}/1")

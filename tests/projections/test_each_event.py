@@ -500,7 +500,7 @@ CASES = [
         e.TicksIdle,
         "is one row for all of the run",
         two_leads(h.START_TICK),
-        h.says(e.TicksIdle, **TICK, count=9, first_at=NOON, last_at=LATER),
+        h.says(e.TicksIdle, **TICK, count=9, first_at=NOON, last_at=LATER, over_us=(0, 9, 2, 2, 0, 7, 1, 3)),
         {
             "ticks": {
                 **TICK,

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
+from random import Random
 
 from domain import events as e
 from domain.calendar import Schedule
@@ -66,6 +68,39 @@ def run_two(world: World, start: datetime, until: datetime) -> None:
     ):
         for nth in range(int((until - start) / MINUTE)):
             run_simulated((first, second)[nth % 2], clock, USUAL, start + (nth + 1) * MINUTE)
+
+
+def run_beside(world: World, start: datetime, until: datetime, off: timedelta) -> None:
+    """Two daemons on one ledger, each at its own cadence; every tick comes up to `off` late."""
+    clock = SimulatedClock(start)
+    with (
+        closing(Ledger(world.database)) as one,
+        closing(Ledger(world.database)) as other,
+        Runner(one, world.runners, clock) as first,
+        Runner(other, world.runners, clock) as second,
+    ):
+        both = [
+            (*tick, runner) for seed, runner in enumerate((first, second)) for tick in late(start, until, off, seed)
+        ]
+        for at, sender, runner in sorted(both, key=itemgetter(0)):
+            tick_at(runner, clock, at, sender)
+
+
+def late(start: datetime, until: datetime, off: timedelta, seed: int = 0) -> list[tuple[datetime, e.Sender]]:
+    """The ticks of one daemon, each up to `off` late."""
+    drawn = Random(seed)  # noqa: S311 - chance that can be repeated
+    return sorted(
+        (start + nth * every + drawn.random() * off, sender)
+        for sender, every in USUAL.items()
+        for nth in range(int((until - start) / every))
+    )
+
+
+def tick_at(runner: Runner, clock: SimulatedClock, at: datetime, sender: e.Sender) -> None:
+    """One tick, to its end."""
+    clock.move_to(at)
+    if (tick := runner.tick(sender)) is not None:
+        tick.wait()
 
 
 @dataclass

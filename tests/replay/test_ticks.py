@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from domain import events as e
+from domain import idle_ticks
 from domain.replay.ticks import Grid, Row, Step, Tick, TickKind, cut, in_order
 from tests.domain.given import NOON
 
@@ -124,6 +125,16 @@ def test_a_cut_run_ends_with_its_ticks_so_far() -> None:
 
     assert isinstance(run, e.TicksIdle)
     assert (position, run.count, run.last_at) == (9, 4, at(3))
+
+
+def test_the_ticks_of_a_cut_run_are_those_that_were() -> None:
+    """Its shortest distance is its last, which a part of it lacks."""
+    ticks = [at(minutes) for minutes in (0, 1.25, 2, 3.5, 4)]
+    run = tick_event(e.TicksIdle, 9, 4, **idle_ticks.told(ticks))
+
+    steps = list(in_order([], cut([run], position=5, at=at(3.5))))
+
+    assert [step.at for step in steps if isinstance(step, Tick)] == ticks[:4]
 
 
 def test_all_runs_so_far_are_known_where_nothing_else_was_written_between_them() -> None:

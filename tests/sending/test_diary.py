@@ -20,6 +20,7 @@ from domain.events import (
     TicksMissed,
     TickStarted,
 )
+from domain.idle_ticks import times
 from domain.rules import Rule, Wait
 from runner.clock import SimulatedClock
 from runner.daemon import CADENCE, Runner
@@ -88,6 +89,15 @@ def test_an_idle_run_is_written_down_every_hour_so_that_a_crash_forgets_little(
     assert [count for _, count, *_ in runs(ledger)] == [60, 60, 30]
     firsts = [first for *_, first, _ in runs(ledger)]
     assert firsts == [NOON, NOON + 60 * MINUTE, NOON + 120 * MINUTE]
+
+
+def test_an_idle_run_tells_when_each_of_its_ticks_was(ledger: Ledger, diary: Diary) -> None:
+    ticks = [NOON + timedelta(seconds=each) for each in (0, 30.045, 60.241, 95.5)]
+    for at in ticks:
+        diary.idle("v2", at)
+    diary.runner_stopped()
+    [run] = told(ledger, TicksIdle)
+    assert list(times(run)) == ticks
 
 
 def test_an_idle_run_ends_with_its_utc_day_and_each_day_has_its_own_stream(ledger: Ledger) -> None:
