@@ -59,6 +59,7 @@ class Campaign:
         self.content_version = 1
         self.started_at: datetime | None = None
         self.last_mail_at: datetime | None = None
+        self.refused_at: datetime | None = None
         self.roll = Roll()
         self.numbers = LeadNumbers()
         self.arrivals = Line()
@@ -189,8 +190,16 @@ class Campaign:
     def paced_from(self, now: datetime) -> datetime | None:
         """The last mail, from which the pace runs. None when there was none; or when it lies further ahead than the
         pace reaches: the clock was set back since, and to wait for that time would be a silence of any length."""
-        last = self.last_mail_at
-        return None if last is None or last - now > self.limits.least_gap else last
+        gap = self.limits.least_gap
+        return next((at for at in (self.last_mail_at, self.refused_at) if at is not None and at - now <= gap), None)
+
+    def refused(self, at: datetime) -> None:
+        """A recipient was refused. No gate compared this time: another runner's clock may be behind the last mail's,
+        or the clock was set back since; which of the two, only the next mail's time can tell."""
+        if self.last_mail_at is None or at >= self.last_mail_at:
+            self.last_mail_at, self.refused_at = at, None
+        else:
+            self.refused_at = at
 
     @property
     def waiting(self) -> int:
@@ -286,7 +295,7 @@ def _locked(campaign: Campaign, event: e.EmailLocked) -> None:
     campaign.roll.move(position, LeadState.LOCKED, "sending")
     campaign.retry_of.pop(position, None)
     campaign.attempts[position] = event.attempt
-    campaign.last_mail_at = event.recorded_at
+    campaign.last_mail_at, campaign.refused_at = event.recorded_at, None
     campaign.mails.add(event.recorded_at)
     campaign.open[event.token] = Attempt(
         position,
@@ -327,9 +336,8 @@ def _failed(campaign: Campaign, event: e.EmailFailed) -> None:
             return
     else:
         campaign.attempts[position] = event.attempt
-        if event.phase in PACED_PHASES:  # no gate has compared this time: another runner's clock may be behind
-            last = campaign.paced_from(event.recorded_at)
-            campaign.last_mail_at = max(last or event.recorded_at, event.recorded_at)
+        if event.phase in PACED_PHASES:
+            campaign.refused(event.recorded_at)
     if event.next_attempt_at is None:
         campaign.settle(position, LeadState.FAILED, "failed")
     else:

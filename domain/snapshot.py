@@ -60,6 +60,7 @@ def freeze(campaign: Campaign) -> bytes:
         "content": [campaign.content_version, campaign.content_digest],
         "started_at": _text(campaign.started_at),
         "last_mail_at": _text(campaign.last_mail_at),
+        "refused_at": _text(campaign.refused_at),
         "roll": _packed(bytes(campaign.roll)),
         "numbers": campaign.numbers.runs(),
         "arrivals": campaign.arrivals.runs(),
@@ -93,6 +94,7 @@ def thaw(stream: str, frozen: bytes) -> Campaign:
     campaign.limits = Limits.model_validate(document["limits"])
     campaign.content_version, campaign.content_digest = document["content"]
     campaign.started_at, campaign.last_mail_at = _time(document["started_at"]), _time(document["last_mail_at"])
+    campaign.refused_at = _time(document["refused_at"])
     campaign.roll = Roll(_unpacked(document["roll"]))
     campaign.numbers = LeadNumbers(document["numbers"], len(campaign.roll))
     campaign.arrivals = Line(document["arrivals"])

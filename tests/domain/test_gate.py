@@ -205,7 +205,6 @@ class TestPace:
         world.now = NOON - back
         assert world.refusal(1) is None
 
-
     def test_f42_after_that_it_runs_from_a_refused_recipient(self) -> None:
         world = running(5, 5, 5, limits=Limits(delay_s=100))
         world.lock(0)

@@ -28,8 +28,8 @@ from tests.domain.given import GREYLISTED, PERMANENT, World, digest, refolded, r
 
 HERE = Path(__file__).parent
 GOLDEN_STREAMS = {
-    HERE / "golden_stream.jsonl": "74f220e3c4cf457b932b3f36a3361bb050dd07d50747da6f2bc12e1c4419f622",
-    HERE / "golden_cutover.jsonl": "1146d5b740ccb43966aad4bb39e276ac5d26e551d7a1ecae59f2a56134b2e4bf",
+    HERE / "golden_stream.jsonl": "dd8bdc67b6f9772c07365b495806c9502d3af2250fa5a97b51daa3f99bf023b6",
+    HERE / "golden_cutover.jsonl": "86515eca3262517c646a02fdb52528877f649f4aa6aa392623efbeb5b9fb3343",
 }
 """Streams as they were stored, with every event of a campaign in them: one made here, and one that came from an old
 system, was taken over, moved to V2 and back. With each the fingerprint of the states that it goes through: if that
