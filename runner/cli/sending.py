@@ -27,6 +27,7 @@ from runner.cli.screen import DUE_BY_SHADOW
 from runner.clock import SimulatedClock
 from runner.daemon import SENDERS, run_real, run_simulated, stopped_by_signals
 from runner.overview import ShadowNow, shadows
+from runner.sending.liveness import all_living
 from runner.settings import MAX_CADENCE_S
 from runner.workplace import Workplace
 
@@ -114,8 +115,10 @@ def run(
             raise InvalidInput("has passed already.", mend="Name a later time.", field="--until")
         with place.views() as views:
             last, before = queries.last_ticks(views), queries.cadences(views)
+            others = all_living(place.settings.runners_folder, views)
         with place.runner() as runner, stopped_by_signals(runner):
-            runner.record_missed({s: (text_time(last[s]), before.get(s, cadence[s])) for s in SENDERS if s in last})
+            if not others:  # one that lives has ticked, and writes its idle ticks down later
+                runner.record_missed({s: (text_time(last[s]), before.get(s, cadence[s])) for s in SENDERS if s in last})
             if isinstance(clock, SimulatedClock) and end is not None:
                 run_simulated(runner, clock, cadence, end)
             else:

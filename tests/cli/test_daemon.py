@@ -114,6 +114,24 @@ def test_a_signal_in_the_middle_of_a_mail_lets_it_be_finished_and_a_second_start
     assert {row["verdict"] for row in desk.rows("check")} <= {"PASS", "NO DATA"}
 
 
+def test_a_second_daemon_does_not_take_the_idle_ticks_of_the_first_for_missed(desk: Desk) -> None:
+    """Those are in nobody's ledger until their run is over."""
+    with SlowServer() as server:
+        server.go_on.set()
+        always_open(desk, server.port, "v2")
+        with running(desk, "run", *EVERY_SECOND) as first:
+            wait_until(lambda: desk.rows("status")[0]["sent"] == 4)
+            Event().wait(3)
+            with running(desk, "run", *EVERY_SECOND) as second:
+                Event().wait(2)
+                for process in (second, first):
+                    os.kill(process.pid, signal.SIGTERM)
+                    assert ended(process).code == 0
+    kinds = Counter(row["kind"] for row in desk.rows("ticks"))
+    assert kinds["idle"] >= 3
+    assert not kinds["missed"]
+
+
 def test_a_second_daemon_started_by_mistake_is_harmless(desk: Desk) -> None:
     with SlowServer() as server:
         server.go_on.set()
