@@ -11,8 +11,9 @@ import pytest
 from domain import events as e
 from domain.campaign import Campaign
 from domain.replay.locked import Locked
-from domain.replay.past import Setup, Ticks
+from domain.replay.past import Setup
 from domain.replay.sides import Answer
+from domain.replay.ticking import Ticks
 from domain.replay.ticks import Tick, TickKind, in_order
 from runner.replaying.comparing import compare
 from tests.faults.world import World
