@@ -29,6 +29,9 @@ AT_THE_TOP = ("data", "axes fraction")
 ON_WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
 UPRIGHT: Any = {"rotation": 90, "ha": "right", "va": "top", "fontsize": "small", "bbox": ON_WHITE}
 SHADE = "0.92"
+HEADROOM = 1.2
+"""For the legend above the bars."""
+
 HOUR = timedelta(hours=1)
 SETTINGS: Any = {
     "svg.hashsalt": "sendledger",
@@ -66,6 +69,8 @@ def draw(report: Report, file: Path) -> None:
         _days(days, report)
         _gaps(gaps, report)
         _shifts(shifts, report)
+        for axes in (over_time, days, gaps, shifts):
+            axes.yaxis.get_major_locator().set_params(integer=True)  # there is no half a mail
         figure.savefig(file, format=kind, metadata={"Date": None} if kind == "svg" else {"Software": None})
 
 
@@ -102,7 +107,8 @@ def _days(axes: Any, report: Report) -> None:
         ylabel="mails a day",
         xlabel=f"date in {report.zone}",
     )
-    axes.legend(loc="best")
+    axes.set_ylim(top=axes.get_ylim()[1] * HEADROOM)
+    axes.legend(loc="upper center", ncols=len(report.columns) * 2)
 
 
 def _limits(axes: Any, report: Report, days: Sequence[date]) -> None:
