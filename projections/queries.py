@@ -191,11 +191,6 @@ def _one(connection: Connection, query: Select[Any]) -> Row | None:
     return cast(Row | None, connection.execute(query).mappings().one_or_none())
 
 
-def events(connection: Connection) -> int:
-    """How many events the views were made from."""
-    return int(connection.execute(select(func.coalesce(func.sum(views.event_counts.c.events), 0))).scalar_one())
-
-
 def unknown_topics(connection: Connection) -> list[str]:
     """Topics in the ledger that this program does not know: a newer one wrote them."""
     return [

@@ -300,7 +300,7 @@ def test_topics_of_a_newer_program_are_named(engine: Engine) -> None:
     projected(engine, history)
     with reading(engine) as connection:
         assert queries.unknown_topics(connection) == []
-        assert queries.events(connection) == len(history)
+        assert queries.events_folded(connection) == len(history)
     with writing(engine) as connection:
         connection.execute(insert(views.event_counts), {"topic": "EmailBounced/1", "events": 2})
     with reading(engine) as connection:

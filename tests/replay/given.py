@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
@@ -57,15 +57,22 @@ def run(
         run_simulated(runner, clock, cadence, until)
 
 
-def run_two(world: World, start: datetime, until: datetime) -> None:
-    """Two daemons on one ledger, which tick in turn, a minute each: so those of V2 come at uneven distances."""
-    clock = SimulatedClock(start)
+@contextmanager
+def two_runners(world: World, clock: SimulatedClock) -> Iterator[tuple[Runner, Runner]]:
+    """Two daemons on one ledger, each with a connection of its own."""
     with (
         closing(Ledger(world.database)) as one,
         closing(Ledger(world.database)) as other,
         Runner(one, world.runners, clock) as first,
         Runner(other, world.runners, clock) as second,
     ):
+        yield first, second
+
+
+def run_two(world: World, start: datetime, until: datetime) -> None:
+    """Two daemons on one ledger, which tick in turn, a minute each: so those of V2 come at uneven distances."""
+    clock = SimulatedClock(start)
+    with two_runners(world, clock) as (first, second):
         for nth in range(int((until - start) / MINUTE)):
             run_simulated((first, second)[nth % 2], clock, USUAL, start + (nth + 1) * MINUTE)
 
@@ -73,15 +80,8 @@ def run_two(world: World, start: datetime, until: datetime) -> None:
 def run_beside(world: World, start: datetime, until: datetime, off: timedelta) -> None:
     """Two daemons on one ledger, each at its own cadence; every tick comes up to `off` late."""
     clock = SimulatedClock(start)
-    with (
-        closing(Ledger(world.database)) as one,
-        closing(Ledger(world.database)) as other,
-        Runner(one, world.runners, clock) as first,
-        Runner(other, world.runners, clock) as second,
-    ):
-        both = [
-            (*tick, runner) for seed, runner in enumerate((first, second)) for tick in late(start, until, off, seed)
-        ]
+    with two_runners(world, clock) as runners:
+        both = [(*tick, runner) for seed, runner in enumerate(runners) for tick in late(start, until, off, seed)]
         for at, sender, runner in sorted(both, key=itemgetter(0)):
             tick_at(runner, clock, at, sender)
 
