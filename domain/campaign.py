@@ -190,8 +190,11 @@ class Campaign:
     def paced_from(self, now: datetime) -> datetime | None:
         """The last mail, from which the pace runs. None when there was none; or when it lies further ahead than the
         pace reaches: the clock was set back since, and to wait for that time would be a silence of any length."""
-        gap = self.limits.least_gap
-        return next((at for at in (self.last_mail_at, self.refused_at) if at is not None and at - now <= gap), None)
+        last = self.last_mail_at
+        if last is None or last - now <= self.limits.least_gap:
+            return last
+        last = self.refused_at
+        return last if last is not None and last - now <= self.limits.least_gap else None
 
     def refused(self, at: datetime) -> None:
         """A recipient was refused. No gate compared this time: another runner's clock may be behind the last mail's,

@@ -232,7 +232,8 @@ class LockedCase(Case):
             schedule=what_if.schedule(self.standing.schedule),
             limits=what_if.limits(self.standing.limits),
         )
-        self.judge_rules(column, lead.lead_id, now, judged, without(mailbox, lead))
+        is_spare = mailbox.mails.on_date_of(now, mailbox.zone) < mailbox.daily_limit  # with this mail even
+        self.judge_rules(column, lead.lead_id, now, judged, mailbox if is_spare else without(mailbox, lead))
 
     def _tell(self, now: datetime, column: int, answer: Answer, attempt: int = 0) -> None:
         if self._witness is not None:

@@ -179,7 +179,8 @@ class Case:
     @property
     def ticks(self) -> Ticks:
         """All senders', or in an imported past the old system's."""
-        return self.old_ticks if self.campaign.observed else self.our_ticks
+        legacy = self.campaign.legacy
+        return self.old_ticks if legacy is not None and legacy.observed else self._assumed or self.past.ticks
 
     @property
     def our_ticks(self) -> Ticks:
@@ -337,6 +338,9 @@ class Case:
     def judge_rules(self, column: int, lead_id: int, at: datetime, judged: Judged, mailbox: Mailbox) -> bool:
         """Does one mail that is not counted yet keep to the window, the campaign's limit, the delay and the mailbox's
         limit?"""
+        is_over = mailbox.exists and mailbox.mails.on_date_of(at, mailbox.zone) >= mailbox.daily_limit
+        if judged.is_open and judged.in_limit and judged.in_pace and not is_over:
+            return True
         broken = []
         if not judged.is_open:
             broken.append((DifferenceClass.WINDOW, "outside the calendar"))
@@ -344,11 +348,11 @@ class Case:
             broken.append((DifferenceClass.LIMIT, f"number {judged.nth} on {self.standing.day(at)}"))
         if not judged.in_pace:
             broken.append((DifferenceClass.LIMIT, f"{judged.gap} after the last"))
-        if mailbox.exists and mailbox.mails.on_date_of(at, mailbox.zone) >= mailbox.daily_limit:
+        if is_over:
             broken.append((DifferenceClass.LIMIT, f"over the mailbox's {mailbox.daily_limit} a day"))
         for kind, words in broken:
             self.findings.breach(column, kind, Breach(lead_id, at, words))
-        return not broken
+        return False
 
 
 def decision(campaign: Campaign, event: e.Event) -> e.Sender | None:
