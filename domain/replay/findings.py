@@ -279,6 +279,8 @@ class Findings:
 
     def _hold_against_record(self, entry: Entry, recorded: Mail | None, own: Mail | None) -> bool:
         """True where the two differ and the history says why."""
+        if recorded is None and own is None:  # the other side's alone
+            return False
         whose = OLD if self.is_old else entry.own
         self.held_against[whose] += 1
         if agrees(recorded, own):

@@ -80,7 +80,7 @@ class CauseCount(Part):
 
 class Fidelity(Part):
     """How far a sender's replay gives what that sender did; of an old system's mails, how far our V1 gives them. None:
-    it sent nothing. In a what-if: what the same senders give under the recorded settings."""
+    neither it nor its replay sent anything. In a what-if: what the same senders give under the recorded settings."""
 
     column: Literal["A", "B"]
     sender: Literal["v1", "v2", "old system"]

@@ -18,7 +18,7 @@ from domain.counting import EPOCH
 from domain.legacy import OLD_SYSTEM
 from domain.replay import in_force
 from domain.replay.classes import CRITICAL, WEIGHTS, Column, Difference, DifferenceClass
-from domain.replay.findings import COLUMNS, OLD, A, B, Findings, Tally
+from domain.replay.findings import COLUMNS, OLD, A, B, Findings, R, Tally
 from domain.replay.past import Case, Setup
 from domain.replay.proving import Proof
 from domain.replay.report import (
@@ -84,7 +84,7 @@ def report(case: Case, unchanged: Case, setup: Setup, about: About, proof: Proof
     fidelity = [_fidelity(held, column, side) for column, side in ((A, setup.a), (B, setup.b))]
     if held.held_against[OLD]:
         fidelity.append(_fidelity_of_old(held, setup))
-    verdict, why = _verdict(fidelity, proof, findings.judged, open_, of_b + crashes)
+    verdict, why = _verdict(fidelity, proof, findings, open_, of_b + crashes)
     judged = _judged_range(about, setup)
     by_day = in_force.limits_by_day(case.settings, *judged)
     return Report(
@@ -134,19 +134,19 @@ def _judged_range(about: About, setup: Setup) -> tuple[datetime, datetime]:
 
 
 def _verdict(
-    fidelity: Iterable[Fidelity], proof: Proof | None, judged: int, differences: int, critical: int
+    fidelity: Iterable[Fidelity], proof: Proof | None, findings: Findings, differences: int, critical: int
 ) -> tuple[Verdict, str]:
     if proof is not None and not proof.is_deterministic:
         return "NOT DETERMINISTIC", "the same history gave other decisions"
     if proof is not None and not proof.holds:
         return "INCONCLUSIVE", "the comparison did not prove itself"
-    if not judged and critical:
+    if not findings.judged and critical:
         return "DIFFERENT", ""
-    if not judged:
+    if not findings.judged:
         return "INCONCLUSIVE", "nothing was sent in this range"
     measured = [one for one in fidelity if one.share is not None]
-    if not measured:
-        return "INCONCLUSIVE", "no sender was replayed as it was recorded"
+    if not measured and findings.tallies[R].mails:
+        return "INCONCLUSIVE", "whoever sent is in neither column"
     for one in measured:
         if one.share is not None and one.share < LEAST_FIDELITY:
             is_old = one.sender == OLD_SYSTEM

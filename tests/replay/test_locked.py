@@ -122,6 +122,7 @@ def test_what_v1_leaves_behind_is_extra_for_v2(world: World) -> None:
 
     assert found(findings) == {"EXTRA": 3}
     assert [tally.mails for tally in findings.tallies] == [0, 0, 3]
+    assert not findings.held_against[A], "what neither the record nor its sender's replay has says nothing of that one"
 
 
 def test_what_a_lower_limit_holds_back_is_missing(world: World) -> None:

@@ -139,6 +139,17 @@ def test_mails_for_which_both_policies_raise_are_not_known_to_be_equal(morning: 
 
 
 @on_sqlite
+def test_what_only_the_other_sender_would_mail_is_different(world: World) -> None:
+    world.campaign(1, "v1", ["lead"] * 3, limits=PACED, schedule=OFFICE, v1_status="replied")
+    run(world, MONDAY, MONDAY + HOUR)
+
+    told = compare(world.ledger, 1, Setup())
+
+    assert [one.share for one in told.fidelity] == [None, None]
+    assert (told.verdict, told.roots) == ("DIFFERENT", 3)
+
+
+@on_sqlite
 def test_a_policy_that_raises_where_nothing_is_sent_is_different(world: World) -> None:
     world.campaign(1, "v1", ["lead"], limits=PACED, schedule=OFFICE, v1_status="replied")
     run(world, MONDAY, MONDAY + 5 * MINUTE)
