@@ -130,6 +130,9 @@ class Findings:
         self.unanswered = 0  # mails of which nobody knows whether both agree, for a policy raised
         self.assumed_outcomes: Counter[int] = Counter()
         self.noise = Noise()
+        self.held_back: set[tuple[int, int]] = set()
+        """By column and number, ticks in which a mailbox was full when a mail was to leave: another campaign had taken
+        the last slot since that was decided."""
         self.zone = "UTC"
         self.open: dict[Key, Entry] = {}
         self._tolerance = tolerance
@@ -286,6 +289,9 @@ class Findings:
         if agrees(recorded, own):
             self.faithful[whose] += 1
             return False
+        if own is not None and (entry.own, own.tick) in self.held_back:
+            self.faithful[whose] += 1  # it decided so, and the gate had the last word
+            return True
         if self.is_old:
             self.causes[OF_OLD_SYSTEM] += 1
             return False

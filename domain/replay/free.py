@@ -20,13 +20,15 @@ from domain.policies import Send
 from domain.replay.classes import Mail
 from domain.replay.findings import A, B, Findings
 from domain.replay.imported import EVERY, AsRecorded, TicksAssumed
-from domain.replay.noise import tells
 from domain.replay.past import MAILBOX, Case, Past, Setup, Witness, decision
 from domain.replay.replies import Key, Replies
 from domain.replay.sides import CADENCE, Answer
 from domain.replay.situations import Situation
 from domain.replay.ticks import Step, Tick, TickKind, happened
 from domain.replay.worlds import World
+
+SET_BACK = timedelta(minutes=1)
+"""A tick so much earlier than one before it comes by a clock that was set back, not by another runner's."""
 
 
 class Free:
@@ -67,6 +69,8 @@ class Free:
             else:
                 self._event(*step)
         for case in self.cases.values():
+            for tick in case.ticks_at_the_end():
+                self._tick_of(case, tick)
             case.finish()
         return {stream: case.findings for stream, case in self.cases.items()}
 
@@ -80,9 +84,9 @@ class Free:
             if not isinstance(event, e.MailboxSlotTaken):
                 self._mailbox_changed(stream.removeprefix(MAILBOX), position, event)
         elif isinstance(event, e.TickFinished):
+            for each in self.cases.values() if event.deferred else ():
+                each.tick_ends(position, event)
             self.past.finished(event)
-            for each in self.cases.values() if tells(event) else ():
-                each.findings.noise.take(position, event)
         elif case is not None:
             if isinstance(event, TicksAssumed):
                 case.tick_assumed(event)
@@ -101,16 +105,22 @@ class Free:
     def _mailbox_changed(self, name: str, position: int, event: e.Event) -> None:
         for case in self.cases.values():
             if case.campaign.exists and case.campaign.mailbox == name:
-                case.findings.noise.take(position, event)
-                case.situations.event(event)
+                case.happens(position, event)
                 self._changed(case, happened(event))
 
     def _tick(self, tick: Tick) -> None:
         self._own_ticks(tick.at)
+        ticked_at = self.past.ticked_at
+        if ticked_at is not None and ticked_at - tick.at > SET_BACK:  # what was to come then is near again
+            for case in self.cases.values():
+                self._changed(case, tick.at)
         self.past.tick(tick)
         if tick.kind is TickKind.MISSED:
+            for agenda in self._agendas.values():
+                agenda.absent = tick.between
             for case in self.cases.values():
-                case.situations.seen.add(Situation.OUTAGE)
+                if case.is_judged(tick.at):
+                    case.situations.seen.add(Situation.OUTAGE)
             return
         for column, agenda in self._at_ticks_of(tick.sender):
             for stream, _ in agenda.due(tick.at):
@@ -155,6 +165,8 @@ class _Agenda:
 
     def __init__(self, every: timedelta | None) -> None:
         self.every = every
+        self.absent: tuple[datetime, datetime] | None = None
+        """From when until when nobody ticked, at whatever cadence."""
         self._next: dict[str, datetime] = {}
         self._in_order: dict[str, list[tuple[datetime, int, str]]] = {}
         self._numbers = count()
@@ -174,7 +186,12 @@ class _Agenda:
             line = self._in_order.get(name, [])
             while line and line[0][0] <= until:
                 at, _, stream = heapq.heappop(line)
-                if self._next.get(stream) == at:
+                if self._next.get(stream) != at:
+                    continue
+                if (later := self._postponed(at)) is not None:
+                    self._next[stream] = later
+                    heapq.heappush(line, (later, next(self._numbers), stream))
+                else:
                     del self._next[stream]
                     found.append((stream, at))
         return found
@@ -182,7 +199,16 @@ class _Agenda:
     def next_of(self, case: FreeCase, until: datetime) -> datetime | None:
         """When to ask this one, if it is due; it is struck off."""
         at = self._next.get(case.stream)
+        if at is not None and (later := self._postponed(at)) is not None:
+            self._put(case, later)
+            at = later
         return self._next.pop(case.stream) if at is not None and at <= until else None
+
+    def _postponed(self, at: datetime) -> datetime | None:
+        """The first tick of one's own after nobody was there, where that was so then."""
+        if self.every is None or self.absent is None or not self.absent[0] < at < self.absent[1]:
+            return None
+        return self._round(self.absent[1])
 
     def _put(self, case: FreeCase, at: datetime) -> None:
         if self._next.get(case.stream) != at:
@@ -218,9 +244,9 @@ class FreeCase(Case):
         """Those to assume where none are recorded."""
         if self.is_old:
             return
-        is_mail = isinstance(event, e.EmailLocked | e.EmailSent)
+        at, is_mail = happened(event), isinstance(event, e.EmailLocked | e.EmailSent)
         for sender in dict.fromkeys(side.sender for side in self.setup.sides):
-            yield from self.ticks_to_assume(sender, happened(event), is_mail=is_mail)
+            yield from self.ticks_to_assume(sender, at, is_mail=is_mail and not self.past.has_just_begun(at))
 
     def take(self, position: int, event: e.Event) -> bool:
         """An event of this campaign; did it change a world?"""
@@ -231,7 +257,7 @@ class FreeCase(Case):
             return True
         if isinstance(event, e.EmailLocked):
             for world in self._worlds.values():
-                world.recorded.add(event.recorded_at)
+                world.leaves_out(event)
         changed = [world.take(event) for world in self._worlds.values()]
         if any(changed):
             self._old_due = dict.fromkeys(self._worlds, EPOCH)
@@ -301,6 +327,12 @@ class FreeCase(Case):
     def close_what_is_open(self, end: datetime) -> None:
         """Each with the reason of the world that has not sent it."""
         self.findings.finish(end, lambda column, position: self._worlds[column].reason(position))
+
+    def ticks_at_the_end(self) -> Iterator[Tick]:
+        """Those that are assumed of a side after the last event, up to the last tick that is recorded of the other."""
+        if (end := self.ends_at) is not None and not self.is_old:
+            for sender in dict.fromkeys(side.sender for side in self.setup.sides):
+                yield from self.ticks_to_assume(sender, end, is_mail=False)
 
     def finish(self) -> None:
         """The history ends."""

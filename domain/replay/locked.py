@@ -18,7 +18,6 @@ from domain.mailbox import Mailbox
 from domain.replay.findings import Findings
 from domain.replay.imported import TicksAssumed
 from domain.replay.locked_case import LockedCase
-from domain.replay.noise import tells
 from domain.replay.past import MAILBOX, Past, Setup, Witness, decision
 from domain.replay.replies import Replies
 from domain.replay.ticks import Step, Tick, happened
@@ -76,10 +75,12 @@ class Locked:
             self.past.take(event)
             if not isinstance(event, e.MailboxSlotTaken):
                 self._of_mailbox(event.originator_id, position, event)
+            elif (case := self.cases.get(event.campaign)) is not None:
+                case.slot_taken(at)
         elif isinstance(event, e.TickFinished):
+            for case in self.cases.values() if event.deferred else ():
+                case.tick_ends(position, event)
             self.past.finished(event)
-            for case in self.cases.values() if tells(event) else ():
-                case.findings.noise.take(position, event)
         return True
 
     def finish(self) -> dict[str, Findings]:
@@ -95,8 +96,7 @@ class Locked:
         name = stream.removeprefix(MAILBOX)
         for case in self.cases.values():
             if case.campaign.exists and case.campaign.mailbox == name:
-                case.findings.noise.take(position, event)
-                case.situations.event(event)
+                case.happens(position, event)
                 self._changed[case.stream] = None
 
     def _of_campaign(self, case: LockedCase, position: int, event: e.Event) -> None:

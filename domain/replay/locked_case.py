@@ -51,6 +51,7 @@ class LockedCase(Case):
         self._witness = witness
         self._new: list[tuple[Entry, int, int]] = []
         self._is_stirred = True  # something happened since the last tick of an old system
+        self._goes_on_at_once = False
         self._next_tick: datetime | None = None  # where a side goes on by itself, for the owner sends no more
         self._minds = {A: Mind(setup.a, self.campaign), B: Mind(setup.b, self.campaign)}
 
@@ -87,10 +88,20 @@ class LockedCase(Case):
             self._follow(lead, at, instead)
         if isinstance(event, e.EmailSkipped) or (isinstance(event, e.EmailSent) and sender is None):
             self._note_fate(event)
-        at_once = isinstance(event, e.EmailLocked) and sends_at_once(self.campaign, event.sender)
-        goes_on = of == self.campaign.owner and (at_once or isinstance(event, OUTCOMES))
-        if judged and goes_on and self.ticks.is_open(self.campaign.owner):
-            self._ask_both(happened(event), self.campaign.owner, inside=True)
+        self._goes_on_at_once = isinstance(event, e.EmailLocked) and sends_at_once(self.campaign, event.sender)
+        if of == self.campaign.owner and isinstance(event, OUTCOMES):
+            self._goes_on(happened(event))
+
+    def slot_taken(self, at: datetime) -> None:
+        """The lock of a mail is whole: its mailbox counts it too."""
+        if self._goes_on_at_once:
+            self._goes_on_at_once = False
+            self._goes_on(at)
+
+    def _goes_on(self, at: datetime) -> None:
+        """The owner's tick is under way, and has sent one."""
+        if self.is_judged(at) and self.ticks.is_open(self.campaign.owner):
+            self._ask_both(at, self.campaign.owner, inside=True)
 
     def is_late(self, tick: Tick) -> bool:
         """Has what really was gone on beyond this tick? So it may, where a run is told after a part of the log was

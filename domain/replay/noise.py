@@ -35,11 +35,6 @@ _BY_PEOPLE = (
 _TELLING = frozenset({e.MailboxDelayed, e.MailboxPaused, e.TickFinished, *_BY_PEOPLE})
 
 
-def tells(event: e.Event) -> bool:
-    """Can this have come between a decision and its mail?"""
-    return type(event) in _TELLING and bool(_text(event))
-
-
 class Noise:
     """What happened around the decisions, by place in the log."""
 

@@ -22,8 +22,9 @@ from domain.replay.in_force import InForce
 from domain.replay.replies import Key, Replies, is_unlocked
 from domain.replay.sides import AS_RECORDED, Answer, Side
 from domain.replay.situations import Situation, Situations
-from domain.replay.ticking import Ticks
+from domain.replay.ticking import COVERED, Ticks
 from domain.replay.ticks import Tick, TickKind, happened
+from domain.rules import Rule
 
 TOLERANCE = timedelta(minutes=5)
 """A mail later or earlier by no more than this is the same mail at the same time."""
@@ -88,6 +89,7 @@ class Past:
     def __init__(self) -> None:
         self.place = 0
         self.ticked_at: datetime | None = None
+        self._began: datetime | None = None
         self.ticks = Ticks()
         self._apart: list[Ticks] = []
         self.mailboxes: dict[str, Mailbox] = {}
@@ -121,7 +123,12 @@ class Past:
         """A tick of any sender, whether or not a campaign of this pass has to do with it."""
         for ticks in (self.ticks, *self._apart):
             ticks.take(tick)
+        self._began = self._began or tick.at
         self.ticked_at = max(self.ticked_at, tick.at) if self.ticked_at else tick.at
+
+    def has_just_begun(self, at: datetime) -> bool:
+        """Is the first tick of any sender so near that the other's first may not be told yet?"""
+        return self._began is not None and at - self._began <= COVERED
 
     def finished(self, event: e.TickFinished) -> None:
         """A tick is through."""
@@ -227,8 +234,7 @@ class Case:
         self.seen(happened(event))
         kind = type(event)
         if kind not in EVERYDAY:
-            self.findings.noise.take(position, event)
-            self.situations.event(event)
+            self.happens(position, event)
         if sender is not None:
             self._decided(event, sender)
         elif isinstance(event, e.DuplicateDetected):
@@ -238,6 +244,19 @@ class Case:
             self.standing.take(event)
             self.recorded.take(event)
             self.rules_seen += kind in CHANGES_RULES
+
+    def happens(self, position: int, event: e.Event) -> None:
+        """Something that is no mail, to this campaign or its mailbox."""
+        self.findings.noise.take(position, event)
+        if self.is_judged(happened(event)):
+            self.situations.event(event)
+
+    def tick_ends(self, position: int, event: e.TickFinished) -> None:
+        """A tick that did not send all it was to send: whose mail it held back it does not say."""
+        self.findings.noise.take(position, event)
+        column, number = self.setup.column(event.sender), self.ticks.number(event)
+        if Rule.MAILBOX_LIMIT in event.deferred and number is not None:
+            self.findings.held_back.add((column, number))
 
     def fold(self, event: e.Event) -> None:
         """Apply it."""
@@ -253,7 +272,8 @@ class Case:
             self._imported_at = None
         if self.campaign.epoch != self._epoch:
             self._epoch = self.campaign.epoch
-            self.situations.seen.add(Situation.OWNER)
+            if self.is_judged(happened(event)):
+                self.situations.seen.add(Situation.OWNER)
             self.findings.owner_changed()
             for column, side in ((A, self.setup.a), (B, self.setup.b)):
                 if side.sender == self.campaign.owner:

@@ -40,7 +40,7 @@ class Manifest(Part):
     campaign: str
     first_position: int
     last_position: int
-    history: str = Field(description="SHA-256 over every stored event that was read")
+    history: str = Field(description="SHA-256 over every stored event that was read, ticks too")
     from_: datetime | None = Field(alias="from", default=None)
     to: datetime | None = None
     a: SideSettings

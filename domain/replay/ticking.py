@@ -23,6 +23,7 @@ class Ticks:
         self.latest: dict[e.Sender, Tick] = {}
         self.grids: dict[e.Sender, Grid] = {}
         self.assumed_from: datetime | None = None
+        self._distances: dict[e.Sender, Counter[int]] = {"v1": Counter(), "v2": Counter()}  # in seconds
         self._newest: Counter[e.Sender] = Counter()  # but for idle ones of a runner beside one that works
         self._worked: dict[e.Sender, str] = {}  # whose the newest is that found work
         self._farthest: dict[tuple[str, e.Sender], datetime] = {}
@@ -37,12 +38,20 @@ class Ticks:
         if tick.kind is not TickKind.IDLE or works == tick.runner:
             self._newest[tick.sender] = self.numbers[tick.sender]
         by = (tick.runner, tick.sender)
-        self._farthest[by] = max(self._farthest.get(by, tick.at), tick.at)
+        farthest = self._farthest.get(by, tick.at)
+        if tick.kind in (TickKind.WORK, TickKind.IDLE) and tick.at > farthest:
+            self._distances[tick.sender][round((tick.at - farthest).total_seconds())] += 1
+        self._farthest[by] = max(farthest, tick.at)
         if tick.kind is TickKind.WORK:
             self._worked[tick.sender] = tick.runner
             self._end(tick.runner, tick.sender, tick.at)
             number = self._under_way[tick.runner, tick.sender, tick.at] = self.numbers[tick.sender]
             self._runners[tick.sender, number] = tick.runner
+
+    def every(self, sender: e.Sender) -> timedelta:
+        """Its cadence: the commonest distance of its ticks, or the usual one where none is known."""
+        [(seconds, _)] = self._distances[sender].most_common(1) or [(0, 0)]
+        return timedelta(seconds=seconds) or CADENCE[sender]
 
     def is_inexact(self, sender: e.Sender) -> bool:
         """Is it not known when just the newest one came? So of an assumed one; and of an idle one whose time was not
@@ -75,6 +84,10 @@ class Ticks:
     def runner(self, sender: e.Sender, number: int) -> str | None:
         """In whose hands this tick is, if it is under way."""
         return self._runners.get((sender, number))
+
+    def number(self, event: e.TickFinished) -> int | None:
+        """Of the tick that is through."""
+        return self._under_way.get((event.runner, event.sender, event.tick_at))
 
     def _end(self, runner: str, sender: e.Sender, at: datetime) -> None:
         number = self._under_way.pop((runner, sender, at), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from copy import copy
 from datetime import date, datetime
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ from domain.replay.classes import DifferenceClass, Mail
 from domain.replay.findings import Breach
 from domain.replay.past import CHANGES_RULES, OUTCOMES
 from domain.replay.replies import Key, Replies, Reply, is_unlocked
-from domain.replay.sides import CADENCE, Answer, Crash, Side
+from domain.replay.sides import Answer, Crash, Side
 from domain.replay.ticks import TickKind
 from domain.rules import LockRefused, Wait
 
@@ -35,7 +36,7 @@ PLANNED = 20_000
 
 
 class World(Rehearsal):
-    """One side's world. `recorded`: the mails that really left, which count for nothing here."""
+    """One side's world."""
 
     def __init__(self, case: FreeCase, column: int, side: Side, replies: Replies) -> None:
         self._case, self._column, self._side, self._replies = case, column, side, replies
@@ -48,10 +49,15 @@ class World(Rehearsal):
         self.campaign.mails = Tally(self.campaign.mails)
         if real.exists:
             self._take_over(self._side)
-        self.recorded, self._sent = Tally(MailCount()), Tally(MailCount())
+        self._recorded: defaultdict[str, Tally] = defaultdict(_nothing)
+        self._sent: defaultdict[str, Tally] = defaultdict(_nothing)
         self._standing = Standing.of(self.campaign)
         self._last: Answer | None = None
         self._refused: dict[Key, date] = {}
+
+    def leaves_out(self, event: e.EmailLocked) -> None:
+        """A mail that really left, which counts for nothing here."""
+        self._recorded[event.mailbox].add(event.recorded_at)
 
     def take(self, event: e.Event) -> bool:
         """What came from outside; False for what was decided inside."""
@@ -122,7 +128,7 @@ class World(Rehearsal):
             return tally.last_at
         if left > PLANNED or not self.campaign.exists:
             return None
-        every = self._side.what_if.every or CADENCE[self._side.sender]
+        every = self._side.what_if.every or self._case.our_ticks.every(self._side.sender)
         tried, following = copy_of(self.campaign), EPOCH + every * -((EPOCH - end) // every)
         try:
             plan = make_plan(tried, [tried], self._mailbox_now(), {self._side.sender: every}, following)
@@ -213,8 +219,13 @@ class World(Rehearsal):
         """The real one, but for this campaign's mails, which are those of this world."""
         real = self._case.mailbox if self.campaign.exists else Mailbox("")
         mailbox = copy(real)
-        mailbox.mails = _Otherwise(real.mails, self.recorded, self._sent)
+        name = self.campaign.mailbox if self.campaign.exists else ""
+        mailbox.mails = _Otherwise(real.mails, self._recorded[name], self._sent[name])
         return mailbox
+
+
+def _nothing() -> Tally:
+    return Tally(MailCount())
 
 
 class _Otherwise(MailCount):

@@ -183,7 +183,8 @@ def _ends(report: Report) -> Iterator[str]:
     for one in report.columns[1:]:
         days = [mails for _, mails in one.days]
         a_day = f"{sum(days) / len(days):.1f} mails a day" if days else "no mail"
-        yield _line(f"Ends {one.column}", f"{_time(one.ends_at, report.zone)} {report.zone}   {a_day}")
+        ends = f"{_time(one.ends_at, report.zone)} {report.zone}" if one.ends_at else "not known"
+        yield _line(f"Ends {one.column}", f"{ends}   {a_day}")
 
 
 def _percent(share: float | None) -> str:

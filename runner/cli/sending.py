@@ -116,9 +116,12 @@ def run(
         with place.views() as views:
             last, before = queries.last_ticks(views), queries.cadences(views)
             others = all_living(place.settings.runners_folder, views)
+        with place.ledger.senders() as senders:
+            retired = senders.v1_retired
         with place.runner() as runner, stopped_by_signals(runner):
             if not others:  # one that lives has ticked, and writes its idle ticks down later
-                runner.record_missed({s: (text_time(last[s]), before.get(s, cadence[s])) for s in SENDERS if s in last})
+                ticking = [sender for sender in SENDERS if sender in last and not (retired and sender == "v1")]
+                runner.record_missed({s: (text_time(last[s]), before.get(s, cadence[s])) for s in ticking})
             if isinstance(clock, SimulatedClock) and end is not None:
                 run_simulated(runner, clock, cadence, end)
             else:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -49,7 +49,7 @@ def elsewhere() -> Iterator[Prove]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=complaints,
-            env={**os.environ, SEED: seed},
+            env={**os.environ, SEED: seed, **_same_modules()},
             text=True,
         ) as process,
     ):
@@ -60,13 +60,19 @@ def elsewhere() -> Iterator[Prove]:
             raise
 
 
+def _same_modules() -> dict[str, str]:
+    """It imports what this process does, and nothing that happens to lie in the folder where the command is given."""
+    return {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+
 def _begin(process: subprocess.Popen[str], complaints: IO[bytes], given: Path, part: Slice, setup: Setup) -> Proved:
     """The comparison is proved there, and made once here, which must come to the same."""
     with given.open("wb") as file:  # a pipe would hold us up until the other process has started and reads
         pickle.dump((part, setup), file)
     assert process.stdin is not None  # noqa: S101 - for the type checker
-    process.stdin.write(f"{given}\n")
-    process.stdin.flush()
+    with suppress(BrokenPipeError):  # it has ended: what it said last is told where its proof is asked for
+        process.stdin.write(f"{given}\n")
+        process.stdin.flush()
     digest = compared(part, setup).digest
     return partial(_proof, process, complaints, digest)
 
@@ -85,13 +91,14 @@ def _proof(process: subprocess.Popen[str], complaints: IO[bytes], digest: str) -
 
 def main() -> None:
     """One proof after the other, until there are no more."""
+    proofs, sys.stdout = sys.stdout, sys.stderr  # whoever prints something says it to people
     for line in sys.stdin:
         with Path(line.rstrip("\n")).open("rb") as given:
             part, setup = pickle.load(given)  # noqa: S301 - of the process that started this one
         with replaying(), without_search_for_garbage():
             proof = prove(part, setup)
-        sys.stdout.write(b64encode(pickle.dumps(proof)).decode() + "\n")
-        sys.stdout.flush()
+        proofs.write(b64encode(pickle.dumps(proof)).decode() + "\n")
+        proofs.flush()
 
 
 if __name__ == "__main__":

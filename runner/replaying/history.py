@@ -7,6 +7,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from copy import copy
+from functools import cached_property
 from itertools import islice
 
 from domain import events as e
@@ -51,10 +52,18 @@ class History:
         return list(self._mailboxes)
 
     def digest(self, campaign: str) -> str:
-        """SHA-256 over every stored event of this campaign and its mailboxes: position, version, topic and state; and
-        over its past as it is laid out."""
+        """SHA-256 over every stored event of this campaign and its mailboxes: position, version, topic and state; over
+        its past as it is laid out; and over all ticks."""
         streams = [campaign, *self._mailboxes[campaign]]
-        return hashlib.sha256("".join(self._hashes[stream].hexdigest() for stream in streams).encode()).hexdigest()
+        digests = [self._hashes[stream].hexdigest() for stream in streams]
+        return hashlib.sha256("".join([*digests, self._ticks_digest]).encode()).hexdigest()
+
+    @cached_property
+    def _ticks_digest(self) -> str:
+        found = hashlib.sha256()
+        for place, event in self.ticks:
+            found.update(f"{place} {event.originator_version} {event.model_dump_json()}".encode())
+        return found.hexdigest()
 
     def events(self, campaign: str) -> int:
         """How many those were."""

@@ -72,16 +72,19 @@ def test_a_verification_without_data_ends_with_3_and_says_where_it_begins(office
 def test_v1_retires_when_nothing_is_left_on_it_and_comes_back_with_a_roll_back(office: Office) -> None:
     number = office.makes_ours("Targi")
     assert f"V1 still has campaigns: {number}" in office.desk.refused("cutover", "retire-v1")
+    office.runs(2)
     office.moves("migrate", number)
     assert "Nothing was changed" in office.desk.done("cutover", "retire-v1", "--dry-run")
     office.desk.done("cutover", "retire-v1", "--reason", "all on V2")
     assert "V1 is retired already" in office.desk.refused("cutover", "retire-v1")
     assert "V1 is retired: its tick is off." in office.desk.done("cutover", "owners")
-    office.runs(2)
+    office.runs(10)
+    office.runs(15)
+    assert {row["kind"] for row in office.desk.rows("ticks", "--sender", "v1")} <= {"work", "idle"}, "none is missed"
     ticks = len(office.desk.rows("ticks", "--sender", "v1"))
     said = office.desk.done("cutover", "rollback", number, *WHY)
     assert "V1 was retired: its tick goes on again." in said
-    office.runs(4)
+    office.runs(20)
     assert len(office.desk.rows("ticks", "--sender", "v1")) > ticks
     assert "there is nothing to roll back" in office.desk.done("cutover", "rollback", number, *WHY)
 

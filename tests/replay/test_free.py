@@ -119,6 +119,52 @@ def test_what_fails_before_its_lock_is_no_mail_in_any_column(world: World) -> No
         assert [tally.mails for tally in history.compared(setup).tallies] == [7, 7, 7]  # one was tried twice
 
 
+def test_mails_through_another_mailbox_before_do_not_count_for_this_one(world: World) -> None:
+    """Fourteen have left through the first when the campaign is given one of which each mail counts."""
+    world.mailbox("other", daily_limit=15)
+    world.campaign(1, "v1", ["lead"] * 24, limits=PACED, schedule=OFFICE)
+    world.campaign(2, "v1", ["lead"] * 5, limits=PACED, schedule=OFFICE, mailbox="other")
+    later = MONDAY + 28 * MINUTE
+    run(world, MONDAY - MINUTE, later)
+    world.ledger.refresh()
+    world.ledger.on_campaign(1, lambda c: commands.edit(c, actor="anna", mailbox="other", now=later))
+    run(world, later, MONDAY + 2 * HOUR)
+
+    findings = Recorded.of(world).compared(FREE)
+
+    assert faithful(findings, A)
+    assert findings.held_against[A] == 24
+
+
+def test_a_clock_that_was_set_back_does_not_send_a_world_to_sleep(world: World) -> None:
+    world.campaign(1, "v1", ["lead"] * 40, limits=PACED, schedule=OFFICE)
+    run(world, MONDAY, MONDAY + 20 * MINUTE)
+    run(world, MONDAY + 5 * MINUTE, MONDAY + HOUR)
+
+    assert faithful(Recorded.of(world).compared(FREE), A)
+
+
+def test_no_cadence_sends_while_nobody_was_there(world: World) -> None:
+    world.campaign(1, "v1", ["lead"] * 60, limits=PACED, schedule=OFFICE)
+    run(world, MONDAY, MONDAY + 30 * MINUTE)
+    run(world, MONDAY + 90 * MINUTE, MONDAY + 2 * HOUR, missed=HOUR)
+
+    findings = Recorded.of(world).compared(FREE, b=Side("v1", WhatIf(every=MINUTE)))
+
+    assert findings.tallies[0].mails == 30
+    assert 30 <= findings.tallies[B].mails <= 31
+
+
+def test_the_end_is_worked_out_at_the_cadence_that_was(world: World) -> None:
+    """A tick every ten minutes: so the first day does not end it, as one a minute would."""
+    world.campaign(1, "v1", ["lead"] * 60, limits=PACED, schedule=OFFICE)
+    run(world, MONDAY, MONDAY + 3 * HOUR, SPARSE)
+    then = Recorded.of(world).compared(FREE).tallies[A].ends_at
+    run(world, MONDAY + 3 * HOUR, MONDAY + 2 * DAY, SPARSE)
+
+    assert then == Recorded.of(world).compared(FREE).tallies[0].last_at
+
+
 def test_what_a_person_did_happens_in_both_worlds(world: World) -> None:
     """A pause, a skipped lead, new leads' limits: at the same time for both."""
     world.campaign(1, "v1", ["lead"] * 6, limits=PACED, schedule=OFFICE)

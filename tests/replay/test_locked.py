@@ -236,6 +236,35 @@ def test_a_mail_that_is_followed_to_another_day_is_judged_by_the_mailboxes_limit
     assert "over the mailbox's 3 a day" in findings.broken[Column.B, DifferenceClass.LIMIT][0].words
 
 
+@pytest.mark.parametrize(("sender", "own"), [("v1", A), ("v2", B)])
+def test_a_mailbox_that_two_campaigns_fill_together_is_no_fault_of_either(
+    world: World, sender: e.Sender, own: int
+) -> None:
+    """Both decide at one tick on its last slot: the gate has the last word, and the ledger says so."""
+    world.mailbox(daily_limit=15)
+    for number in (1, 2):
+        world.campaign(number, sender, ["lead"] * 40, limits=PACED, schedule=OFFICE)
+    for day in range(3):
+        run(world, MONDAY + day * DAY - MINUTE, MONDAY + day * DAY + HOUR)
+
+    for number in (1, 2):
+        findings = Recorded.of(world, number).compared()
+        assert faithful(findings, own)
+        assert findings.causes == {}
+        assert broken(findings, Column.B) == {}
+
+
+def test_v2_without_a_delay_sends_what_its_mailbox_takes_and_no_more(world: World) -> None:
+    world.mailbox(daily_limit=10)
+    world.campaign(1, "v2", ["lead"] * 20, limits=Limits(daily_limit=1000, delay_s=0), schedule=OFFICE)
+    run(world, MONDAY - MINUTE, MONDAY + HOUR / 2)
+
+    findings = Recorded.of(world).compared()
+
+    assert [tally.mails for tally in (findings.tallies[0], findings.tallies[B])] == [10, 10]
+    assert faithful(findings, B)
+
+
 def test_what_the_history_ends_too_soon_to_show_is_unknown_and_no_match(world: World) -> None:
     world.campaign(1, "v1", ["lead"], limits=PACED, schedule=OFFICE)
     run(world, MONDAY, MONDAY + 2 * MINUTE)

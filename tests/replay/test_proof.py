@@ -7,6 +7,7 @@ import random
 import sys
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -94,6 +95,16 @@ def test_a_policy_that_goes_by_a_hash_is_seen_by_the_other_process(part: Slice) 
     with elsewhere() as prove_there:
         assert not prove_there(part, setup)().same_twice
     assert prove(part, setup).same_twice
+
+
+def test_the_other_process_imports_nothing_from_the_folder_where_it_is_started(
+    part: Slice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pickle.py").write_text("raise SystemExit('a file of somebody else')")
+    monkeypatch.chdir(tmp_path)
+
+    with elsewhere() as prove_there:
+        assert prove_there(part, Setup())().holds
 
 
 def test_what_ends_the_other_process_is_told(part: Slice) -> None:

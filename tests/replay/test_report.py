@@ -150,6 +150,24 @@ def test_what_only_the_other_sender_would_mail_is_different(world: World) -> Non
 
 
 @on_sqlite
+def test_ticks_are_of_the_manifest_too(world: World) -> None:
+    """Where only they went on, more is known: other bytes, another manifest."""
+    world.campaign(1, "v1", ["lead"] * 4, limits=PACED, schedule=OFFICE)
+    run(world, MONDAY, MONDAY + 19 * MINUTE)
+    before = compare(world.ledger, 1, Setup())
+    run(world, MONDAY + 19 * MINUTE, MONDAY + HOUR)
+
+    assert compare(world.ledger, 1, Setup()).manifest.history != before.manifest.history
+
+
+def test_what_was_seen_before_a_range_is_not_seen_in_it(morning: World) -> None:
+    whole, late = (compare(morning.ledger, 1, Setup(start=start)) for start in (None, MONDAY + HOUR / 2))
+
+    assert whole.seen == ["failure"]
+    assert late.seen == []
+
+
+@on_sqlite
 def test_a_policy_that_raises_where_nothing_is_sent_is_different(world: World) -> None:
     world.campaign(1, "v1", ["lead"], limits=PACED, schedule=OFFICE, v1_status="replied")
     run(world, MONDAY, MONDAY + 5 * MINUTE)
