@@ -114,6 +114,7 @@ class Runner:
         for worker in self._workers.values():
             worker.join()
         try:
+            guarded(self._shadows.rest)
             self._diary.runner_stopped()
             guarded(self._shadows.end)
             self._seen.mark()

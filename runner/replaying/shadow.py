@@ -95,13 +95,17 @@ class Shadows:
         for number in tuple(self._on):
             self.after_tick(number)
 
-    def end(self) -> None:
-        """Take up what is left while there is time, say what it came to, and end."""
-        ends_at = time.monotonic() + self._end_budget_s
+    def rest(self) -> None:
+        """End the turn under way, and begin no other: what is written from here on is written in order."""
         if self._thread is not None:
             self._ends.set()  # the turns that wait are all in the last one
             self._turns.put(None)
             self._thread.join()
+
+    def end(self) -> None:
+        """Take up what is left while there is time, say what it came to, and end."""
+        self.rest()
+        ends_at = time.monotonic() + self._end_budget_s
         behind = [number for number in self._on if not self._turn(number, ends_at, is_last=True)]
         if behind:
             log.info("shadows end behind the log, and go on after the next start", campaigns=behind)

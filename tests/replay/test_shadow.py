@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from itertools import count
 from math import inf
+from threading import Event
 from types import MethodType, ModuleType, SimpleNamespace
 
 import pytest
@@ -58,6 +59,27 @@ def summary(world: World) -> e.ShadowSummarised | None:
 
 def decided(world: World) -> list[tuple[int, int, e.Sender]]:
     return [(one.lead_id, one.attempt, one.sender) for one in world.told(e.ShadowDecided)]  # type: ignore[attr-defined]
+
+
+def test_what_a_slow_shadow_writes_is_not_the_last_word_with_an_earlier_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Simulated time is that of the newest event: it must not go back."""
+    append = SideStreams.append
+
+    def slowly(streams: SideStreams, events: list[e.Event]) -> None:
+        Event().wait(1)
+        append(streams, events)
+
+    monkeypatch.setattr(SideStreams, "append", slowly)
+    world.campaign(1, "v1", ["lead"], limits=PACED, schedule=OFFICE)
+    switch(world, start)
+    run(world, MONDAY, MONDAY + 3 * MINUTE)
+
+    written = [event for _, event in world.ledger.read(0, 1_000_000)]
+    stopped = next(nth for nth, event in enumerate(written) if isinstance(event, e.RunnerStopped))
+    assert len(world.told(e.ShadowDecided)) == 1
+    assert {event.recorded_at for event in written[stopped:]} == {MONDAY + 3 * MINUTE}
 
 
 @pytest.mark.parametrize(("owner", "other"), [("v1", "v2"), ("v2", "v1")])
