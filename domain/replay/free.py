@@ -173,11 +173,11 @@ class _Agenda:
 
     def changed(self, case: FreeCase, at: datetime) -> None:
         """Something happened to it: at the next tick."""
-        self._put(case, self._round(at + timedelta.resolution) if self.every else EPOCH)
+        self._put_case(case, self._round(at + timedelta.resolution) if self.every else EPOCH)
 
     def again(self, case: FreeCase, at: datetime, asked_at: datetime) -> None:
         """It was asked, and is to be asked again at this instant, if nothing happens until then."""
-        self._put(case, self._round(max(at, asked_at + self.every)) if self.every else at)
+        self._put_case(case, self._round(max(at, asked_at + self.every)) if self.every else at)
 
     def due(self, until: datetime, mailbox: str | None = None) -> list[tuple[str, datetime]]:
         """Whom to ask, and when; they are struck off."""
@@ -189,8 +189,7 @@ class _Agenda:
                 if self._next.get(stream) != at:
                     continue
                 if (later := self._postponed(at)) is not None:
-                    self._next[stream] = later
-                    heapq.heappush(line, (later, next(self._numbers), stream))
+                    self._put(stream, name, later)
                 else:
                     del self._next[stream]
                     found.append((stream, at))
@@ -200,7 +199,7 @@ class _Agenda:
         """When to ask this one, if it is due; it is struck off."""
         at = self._next.get(case.stream)
         if at is not None and (later := self._postponed(at)) is not None:
-            self._put(case, later)
+            self._put_case(case, later)
             at = later
         return self._next.pop(case.stream) if at is not None and at <= until else None
 
@@ -210,11 +209,13 @@ class _Agenda:
             return None
         return self._round(self.absent[1])
 
-    def _put(self, case: FreeCase, at: datetime) -> None:
-        if self._next.get(case.stream) != at:
-            self._next[case.stream] = at
-            name = case.campaign.mailbox if case.campaign.exists else ""
-            heapq.heappush(self._in_order.setdefault(name, []), (at, next(self._numbers), case.stream))
+    def _put_case(self, case: FreeCase, at: datetime) -> None:
+        self._put(case.stream, case.campaign.mailbox if case.campaign.exists else "", at)
+
+    def _put(self, stream: str, mailbox: str, at: datetime) -> None:
+        if self._next.get(stream) != at:
+            self._next[stream] = at
+            heapq.heappush(self._in_order.setdefault(mailbox, []), (at, next(self._numbers), stream))
 
     def _round(self, at: datetime) -> datetime:
         """The first tick from here on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
@@ -138,7 +139,7 @@ class Past:
     def ticks_apart(self) -> Ticks:
         """For a campaign of which a tick has to be assumed: all that are recorded, with its own. What is assumed of one
         says nothing of others."""
-        apart = self.ticks.apart()
+        apart = deepcopy(self.ticks)
         self._apart.append(apart)
         return apart
 

@@ -4,7 +4,6 @@ which are to be assumed where none are recorded."""
 from __future__ import annotations
 
 from collections import Counter
-from copy import deepcopy
 from datetime import datetime, timedelta
 
 from domain import events as e
@@ -93,10 +92,6 @@ class Ticks:
         number = self._under_way.pop((runner, sender, at), None)
         if number is not None:
             del self._runners[sender, number]
-
-    def apart(self) -> Ticks:
-        """The same, to which ticks of one campaign alone can be added."""
-        return deepcopy(self)
 
     def covers(self, sender: e.Sender, at: datetime) -> bool:
         """Can a mail of this instant have been sent in a recorded tick?"""

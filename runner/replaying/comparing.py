@@ -75,8 +75,7 @@ def compare(
     stream = campaign_stream(number)
     with elsewhere() as prove, replaying(), without_search_for_garbage():
         proved = _begin_to_prove(history, stream, setup, size, prove)
-        cases = run(history, setup, progress=progress)
-        unchanged = run(history, setup.unchanged, progress=progress) if setup.is_what_if else cases
+        cases, unchanged = _run_beside(history, setup, {}, progress)
         progress("proving", 0, 0)
         return _report(cases[stream], unchanged[stream], history, setup, proved())
 
@@ -126,9 +125,7 @@ def compare_share(request: Request, progress: Progress = _untold) -> list[Report
         proofs = dict(_prove_each(history, request, setups, progress))
         with replaying(), without_search_for_garbage():
             rules_of = {campaign_stream(n): setups[n].rules for n in request.numbers}
-            cases = run(history, request.setup, rules_of, progress=progress)
-            is_what_if = request.setup.is_what_if
-            unchanged = run(history, request.setup.unchanged, progress=progress) if is_what_if else cases
+            cases, unchanged = _run_beside(history, request.setup, rules_of, progress)
             return [
                 _report(cases[stream], unchanged[stream], history, setups[n], proofs[n])
                 for n, stream in ((n, campaign_stream(n)) for n in request.numbers)
@@ -154,6 +151,14 @@ def run(
         cases[stream].go_by(known)
     engine.run(in_order(_watched(history, progress), history.ticks))
     return cases
+
+
+def _run_beside(
+    history: History, setup: Setup, accepted: dict[str, tuple[Acceptance, ...]], progress: Progress
+) -> tuple[dict[str, Case], dict[str, Case]]:
+    """What was found; and the same without a what-if, which is a pass of its own only where there is one."""
+    cases = run(history, setup, accepted, progress)
+    return cases, run(history, setup.unchanged, progress=progress) if setup.is_what_if else cases
 
 
 def _watched(history: History, progress: Progress) -> Iterator[Row]:
